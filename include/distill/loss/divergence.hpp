@@ -1,0 +1,71 @@
+#pragma once
+
+#include <concepts>
+#include <distill/loss/evaluate.hpp>
+
+namespace distill::inline DISTILL_ABI {
+
+/// What makes a user's divergence: `value(p, q)` = f(p, q) and `slope(p, q)` = df/dq, for float and for double.
+template <class F>
+concept pointwise = std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(pointwise_function::functor) &&
+                    requires(const F& f, float a, double b) {
+                      { f.value(a, a) } -> std::convertible_to<double>;
+                      { f.value(b, b) } -> std::convertible_to<double>;
+                      { f.slope(a, a) } -> std::convertible_to<float>;
+                      { f.slope(b, b) } -> std::convertible_to<double>;
+                    };
+
+namespace detail {
+
+template <class F, class Real>
+double evaluate_pointwise(const void* functor, const Real* p, const Real* q, Real* slope, std::size_t count) {
+  F f;
+  std::memcpy(&f, functor, sizeof(F));
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(f.value(p[i], q[i]));
+  if (slope != nullptr)
+    for (std::size_t i = 0; i < count; ++i) slope[i] = static_cast<Real>(f.slope(p[i], q[i]));
+  return sum;
+}
+
+}  // namespace detail
+
+/// Your own divergence Σ f(p, q): give f and df/dq, and masks, reductions, temperatures, executors and the gradient
+/// with respect to the logits come with it.
+///
+/// Row value: T_s T_t Σ f(p, q), p = softmax(teacher / T_t), q = softmax(student / T_s).
+/// Gradient: T_t q (u - Σ q u), u = df/dq, times weight / denominator.
+/// `function`: trivially copyable, at most 32 bytes, default constructible; `value` and `slope` are templates or
+/// overloads for float and double and must be safe to call from any thread. They see p and q rounded to the
+/// compute type, so keeping the digits of nearly equal p and q is up to them.
+/// Shapes, options, errors: as forward_kl. Cost: the caller's functions, plus two exponentials per element.
+/// Memory: four rows per thread and O(rows), from the workspace.
+template <pointwise F>
+struct divergence {
+  F function = {};
+  double temperature = 1;
+  std::optional<double> teacher_temperature = std::nullopt;
+  bool temperature_squared = true;
+
+  /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
+  template <class Student, class Teacher, class Gradient = no_gradient_t>
+  double operator()(Student&& student, Teacher&& teacher, Gradient&& gradient = {},
+                    const row_options& rows = {}) const {
+    return detail::evaluate_views(term(), std::forward<Student>(student), std::forward<Teacher>(teacher),
+                                  std::forward<Gradient>(gradient), rows);
+  }
+
+  loss_term term() const {
+    loss_term result{.kind = loss_kind::user_divergence,
+                     .name = "divergence",
+                     .temperature = temperature,
+                     .teacher_temperature = teacher_temperature.value_or(temperature),
+                     .temperature_squared = temperature_squared};
+    result.function.evaluate_float = &detail::evaluate_pointwise<F, float>;
+    result.function.evaluate_double = &detail::evaluate_pointwise<F, double>;
+    std::memcpy(result.function.functor, &function, sizeof(F));
+    return result;
+  }
+};
+
+}  // namespace distill::inline DISTILL_ABI

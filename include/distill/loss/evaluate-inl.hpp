@@ -1,0 +1,232 @@
+// Definitions of evaluate.hpp: denominators, scratch, the walk over the rows. Compiled once in src/, or included by
+// evaluate.hpp in header-only mode.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <distill/loss/check-inl.hpp>
+#include <distill/loss/row_job.hpp>
+#include <thread>
+
+namespace distill::inline DISTILL_ABI {
+
+namespace detail {
+
+// The kernels, on the active target.
+void evaluate_rows_float(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
+void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
+
+// Half the last-level cache: a larger gradient is evicted before anybody reads it.
+std::size_t cache_worth_keeping();
+
+// Most losses an evaluation can hold.
+inline constexpr std::size_t most_terms = 8;
+
+// Hands one of at most 64 scratch slots to each block in flight.
+class slot_pool {
+ public:
+  explicit slot_pool(std::size_t count) : free_(count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) {}
+
+  int take() {
+    for (;;) {
+      std::uint64_t mask = free_.load(std::memory_order_relaxed);
+      if (mask == 0) {
+        std::this_thread::yield();
+        continue;
+      }
+      const int slot = std::countr_zero(mask);
+      if (free_.compare_exchange_weak(mask, mask & ~(std::uint64_t{1} << slot), std::memory_order_acquire))
+        return slot;
+    }
+  }
+  void give_back(int slot) { free_.fetch_or(std::uint64_t{1} << slot, std::memory_order_release); }
+
+ private:
+  std::atomic<std::uint64_t> free_;
+};
+
+// A sum that does not lose what is small (Neumaier).
+class compensated_sum {
+ public:
+  void add(double value) {
+    const double next = sum_ + value;
+    if (std::isfinite(next))
+      lost_ += std::abs(sum_) >= std::abs(value) ? (sum_ - next) + value : (value - next) + sum_;
+    sum_ = next;
+  }
+  double total() const { return sum_ + lost_; }
+
+ private:
+  double sum_ = 0, lost_ = 0;
+};
+
+// Few classes, or classes in the strided direction: one row per lane.
+DISTILL_INLINE bool walks_across_rows(const row_job& job) {
+  constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
+  for (std::size_t i = 0; i < job.term_count; ++i)
+    if (job.terms[i].kind == loss_kind::user_divergence) return false;
+  const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
+  return job.classes() <= few_classes || (strided && job.classes() <= most_strided_classes);
+}
+
+template <class Void>
+bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
+  return m.type == type && (m.column_stride == 1 || m.columns == 1);
+}
+
+// forward_kl reads and writes contiguous 16-bit rows itself.
+DISTILL_INLINE bool reads_16_bit_rows(const row_job& job) {
+  const element_type type = job.student.type;
+  return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && size_of(type) == 2 &&
+         is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
+         (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
+}
+
+DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type compute) {
+  scratch_rows plan;
+  const std::size_t lanes = widest_vector_bytes / size_of(compute);
+  if (job.across_rows) {
+    plan.count = 5;
+    plan.pitch = job.classes() * lanes;
+    return plan;
+  }
+  plan.pitch = (job.classes() + lanes - 1) / lanes * lanes;
+  if (!reads_16_bit_rows(job)) {
+    if (!is_contiguous_row_of(job.student, compute)) plan.student = plan.append();
+    if (job.teacher.data != nullptr && !is_contiguous_row_of(job.teacher, compute)) plan.teacher = plan.append();
+    const bool in_place = is_contiguous_row_of(job.gradient, compute) && !job.accumulate && job.term_count == 1;
+    if (job.gradient.data != nullptr && !in_place) plan.gradient = plan.append();
+  }
+  for (std::size_t i = 0; i < job.term_count; ++i)
+    if (job.terms[i].kind == loss_kind::user_divergence && plan.slope < 0) plan.slope = plan.append();
+  return plan;
+}
+
+constexpr std::size_t round_up_to_line(std::size_t bytes) {
+  return (bytes + workspace::alignment - 1) / workspace::alignment * workspace::alignment;
+}
+
+// Walks all rows. The first `kept` bytes of the workspace hold the losses and stay.
+DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& executor, workspace& memory,
+                        std::size_t kept) {
+  job.scratch = plan_scratch(job, compute);
+  const std::size_t bytes_per_row = job.classes() * (size_of(job.student.type) + size_of(job.teacher.type));
+  constexpr std::size_t bytes_per_block = std::size_t{64} << 10, tile = 16;
+  const std::size_t grain = (bytes_per_block / bytes_per_row + 1 + tile - 1) / tile * tile;
+  const std::size_t blocks = bytes_per_row >= bytes_per_block ? job.rows() : (job.rows() + grain - 1) / grain;
+  const std::size_t slots = std::min({std::max<std::size_t>(executor.concurrency(), 1), blocks, std::size_t{64}});
+  const std::size_t slot_bytes =
+      round_up_to_line(static_cast<std::size_t>(job.scratch.count) * job.scratch.pitch * size_of(compute));
+  std::byte* const base = memory.require(kept + slots * slot_bytes);
+  job.losses = reinterpret_cast<double*>(base);
+  slot_pool pool(slots);
+  executor.for_each_block(job.rows(), bytes_per_row >= bytes_per_block ? 1 : grain,
+                          [&](std::size_t begin, std::size_t end) {
+                            const int slot = pool.take();
+                            void* scratch = base + kept + static_cast<std::size_t>(slot) * slot_bytes;
+                            if (compute == element_type::float64)
+                              evaluate_rows_double(job, begin, end, scratch);
+                            else
+                              evaluate_rows_float(job, begin, end, scratch);
+                            pool.give_back(slot);
+                          });
+}
+
+DISTILL_INLINE bool any_unresolved(const row_job& job) {
+  for (std::size_t i = 0; i < job.term_count * job.rows(); ++i)
+    if (!std::isfinite(job.losses[i])) return true;
+  return false;
+}
+
+// What each term's sum is divided by; 0 if no row counts.
+DISTILL_INLINE double denominator_of(const row_job& job, const loss_term& term, const row_options& rows) {
+  if (rows.denominator) return *rows.denominator;
+  if (rows.reduction == reduction::none || rows.reduction == reduction::sum) return 1;
+  std::size_t counted = job.rows();
+  if (!rows.row_weights.empty() || term.needs_labels()) {
+    counted = 0;
+    for (std::size_t row = 0; row < job.rows(); ++row) counted += job.counts(term, row) ? 1 : 0;
+  }
+  const double per_row = rows.reduction == reduction::mean ? static_cast<double>(job.classes()) : 1;
+  return static_cast<double>(counted) * per_row;
+}
+
+DISTILL_INLINE double total_of(const row_job& job, const row_options& rows) {
+  double total = 0;
+  for (std::size_t i = 0; i < job.term_count; ++i) {
+    compensated_sum sum;
+    for (std::size_t row = 0; row < job.rows(); ++row)
+      if (job.counts(job.terms[i], row)) sum.add(static_cast<double>(job.weight(row)) * job.loss(i, row));
+    total += job.factors[i] * sum.total();
+  }
+  for (std::size_t row = 0; row < rows.row_values.size(); ++row) {
+    double value = 0;
+    for (std::size_t i = 0; i < job.term_count; ++i)
+      if (job.counts(job.terms[i], row))
+        value += job.terms[i].coefficient * static_cast<double>(job.weight(row)) * job.loss(i, row);
+    rows.row_values[row] = value;
+  }
+  return total;
+}
+
+}  // namespace detail
+
+DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> terms, const detail::input_matrix& student,
+                               const detail::input_matrix& teacher, const detail::output_matrix& gradient,
+                               const row_options& rows) {
+  detail::check_arguments(name, terms, student, teacher, gradient, rows);
+  detail::row_job job;
+  job.terms = terms.data();
+  job.term_count = terms.size();
+  job.student = student;
+  for (const loss_term& term : terms)
+    if (term.needs_teacher()) job.teacher = teacher;
+  job.gradient = gradient;
+  job.weights = rows.row_weights;
+  job.accumulate = rows.accumulate;
+  std::array<double, detail::most_terms> factors{};
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const double denominator = detail::denominator_of(job, terms[i], rows);
+    factors[i] = denominator > 0 ? terms[i].coefficient / denominator : 0;
+  }
+  job.factors = factors.data();
+  const bool in_double = student.type == element_type::float64 || job.teacher.type == element_type::float64;
+  job.across_rows = detail::walks_across_rows(job);
+  job.bypass_cache =
+      gradient.data != nullptr && gradient.rows * gradient.columns * size_of(gradient.type) > detail::cache_worth_keeping();
+
+  workspace own;
+  workspace& memory = rows.workspace != nullptr ? *rows.workspace : own;
+  const std::size_t kept = detail::round_up_to_line(terms.size() * student.rows * sizeof(double));
+  detail::run(job, in_double ? element_type::float64 : element_type::float32, rows.executor, memory, kept);
+  if (!in_double && detail::any_unresolved(job)) {
+    job.only_unresolved = true;
+    job.across_rows = false;
+    detail::run(job, element_type::float64, rows.executor, memory, kept);
+  }
+  return detail::total_of(job, rows);
+}
+
+DISTILL_INLINE std::string to_string(const loss_term& term) {
+  std::string text = term.coefficient == 1 ? "" : detail::text_of(term.coefficient) + " * ";
+  text += term.name;
+  text += "{";
+  const auto field = [&](const char* key, double value) {
+    text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = " + detail::text_of(value);
+  };
+  if (term.kind != loss_kind::logit_mse) field("temperature", term.temperature);
+  if (term.teacher_temperature != term.temperature) field("teacher_temperature", term.teacher_temperature);
+  const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
+  if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
+  if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);
+  if (term.needs_labels()) field("label_smoothing", term.label_smoothing);
+  if (term.needs_labels()) field("ignore_index", static_cast<double>(term.ignore_index));
+  if (!term.temperature_squared && term.needs_teacher() && term.kind != loss_kind::logit_mse)
+    text += ", .temperature_squared = false";
+  return text + "}";
+}
+
+}  // namespace distill::inline DISTILL_ABI

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <distill/loss/label_view.hpp>
+#include <optional>
+#include <type_traits>
+
+namespace distill::inline DISTILL_ABI {
+
+/// The formulas the kernels know.
+enum class loss_kind {
+  forward_kl,
+  reverse_kl,
+  jensen_shannon,
+  skewed_forward_kl,
+  skewed_reverse_kl,
+  total_variation,
+  alpha_beta,
+  soft_cross_entropy,
+  user_divergence,
+  cross_entropy,
+  logit_mse
+};
+
+/// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per precision.
+/// The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not written where
+/// slope is null.
+struct pointwise_function {
+  double (*evaluate_float)(const void* functor, const float* p, const float* q, float* slope,
+                           std::size_t count) = nullptr;
+  double (*evaluate_double)(const void* functor, const double* p, const double* q, double* slope,
+                            std::size_t count) = nullptr;
+  alignas(double) unsigned char functor[32] = {};
+};
+
+/// A loss lowered to numbers: what crosses into compiled code, whatever the loss. Every loss converts to it, and
+/// an objective is a list of them.
+struct loss_term {
+  loss_kind kind = loss_kind::forward_kl;
+  const char* name = "";
+  double coefficient = 1;
+  double temperature = 1;
+  double teacher_temperature = 1;
+  bool temperature_squared = true;
+  double alpha = 0, beta = 0;
+  label_view labels = {};
+  std::int64_t ignore_index = -100;
+  double label_smoothing = 0;
+  pointwise_function function = {};
+
+  bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
+  bool needs_labels() const { return kind == loss_kind::cross_entropy; }
+  /// The factor on value and gradient.
+  double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
+};
+
+}  // namespace distill::inline DISTILL_ABI

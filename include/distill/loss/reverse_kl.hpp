@@ -1,0 +1,43 @@
+#pragma once
+
+#include <distill/loss/evaluate.hpp>
+
+namespace distill::inline DISTILL_ABI {
+
+/// Reverse Kullback-Leibler divergence: the student seeks the teacher's modes.
+///
+/// Row value: T_s T_t Σ q log(q / p), p = softmax(teacher / T_t), q = softmax(student / T_s).
+/// Gradient: T_t q (log(q / p) - Σ q log(q / p)), times weight / denominator.
+/// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
+/// Throws: shape_error, parameter_error, layout_error, before anything is written.
+/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
+/// depend on the temperature.
+/// Special values: as forward_kl with the roles exchanged: q > 0 where p = 0 gives +inf and a NaN gradient row.
+/// Cost: three passes over a row in cache, two exponentials per element.
+/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
+/// Source: Gu et al. 2023, arXiv 2306.08543.
+struct reverse_kl {
+  double temperature = 1;
+  std::optional<double> teacher_temperature = std::nullopt;
+  bool temperature_squared = true;
+
+  /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
+  template <class Student, class Teacher, class Gradient = no_gradient_t>
+  double operator()(Student&& student, Teacher&& teacher, Gradient&& gradient = {},
+                    const row_options& rows = {}) const {
+    return detail::evaluate_views(term(), std::forward<Student>(student), std::forward<Teacher>(teacher),
+                                  std::forward<Gradient>(gradient), rows);
+  }
+
+  loss_term term() const {
+    return {.kind = loss_kind::reverse_kl,
+            .name = "reverse_kl",
+            .temperature = temperature,
+            .teacher_temperature = teacher_temperature.value_or(temperature),
+            .temperature_squared = temperature_squared};
+  }
+  bool operator==(const reverse_kl&) const = default;
+};
+
+}  // namespace distill::inline DISTILL_ABI

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <distill/loss/loss_term.hpp>
+#include <distill/view/untyped_matrix.hpp>
+
+namespace distill::inline DISTILL_ABI::detail {
+
+/// Which scratch rows of the compute type a worker has, by index; -1: none.
+struct scratch_rows {
+  int student = -1, teacher = -1;  // converted copies of rows that are not in the compute type or not contiguous
+  int gradient = -1;               // the row's gradient, where it cannot be written in place
+  int slope = -1;                  // a user's df/dq
+  int count = 2;                   // rows 0 and 1: the exponentials
+  std::size_t pitch = 0;           // elements from one row to the next
+
+  int append() { return count++; }
+};
+
+/// Everything a kernel needs to evaluate a range of rows, already checked.
+struct row_job {
+  const loss_term* terms = nullptr;
+  std::size_t term_count = 0;
+  input_matrix student, teacher;  // no teacher data: none of the terms reads it
+  output_matrix gradient;         // no data: value only
+  vector_view<const float> weights;
+  const double* factors = nullptr;  // [term_count] coefficient / denominator, on the gradient
+  double* losses = nullptr;         // [term_count][rows] out: value of each row before weight and coefficient
+  bool accumulate = false;
+  bool across_rows = false;      // few or strided classes: one row per SIMD lane
+  bool bypass_cache = false;     // the gradient is too large to be worth caching
+  bool only_unresolved = false;  // only rows whose losses are not finite: the second attempt, in double
+  scratch_rows scratch;
+
+  std::size_t rows() const { return student.rows; }
+  std::size_t classes() const { return student.columns; }
+  float weight(std::size_t row) const { return weights.empty() ? 1.0f : weights[row]; }
+  double& loss(std::size_t term, std::size_t row) const { return losses[term * rows() + row]; }
+  bool counts(const loss_term& term, std::size_t row) const {
+    return weight(row) != 0 && !(term.needs_labels() && term.labels[row] == term.ignore_index);
+  }
+};
+
+/// The widest vector the kernels are built for; scratch rows are padded to it.
+inline constexpr std::size_t widest_vector_bytes = 64;
+
+}  // namespace distill::inline DISTILL_ABI::detail

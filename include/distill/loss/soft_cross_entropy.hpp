@@ -1,0 +1,43 @@
+#pragma once
+
+#include <distill/loss/evaluate.hpp>
+
+namespace distill::inline DISTILL_ABI {
+
+/// Cross-entropy of the student under the teacher's probabilities: forward_kl plus the teacher's entropy.
+///
+/// Row value: -T_s T_t Σ p log q, p = softmax(teacher / T_t), q = softmax(student / T_s).
+/// Gradient: that of forward_kl, T_t (q - p), times weight / denominator.
+/// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
+/// Throws: shape_error, parameter_error, layout_error, before anything is written.
+/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
+/// depend on the temperature.
+/// Special values: as forward_kl; equal logits give the entropy of p, and a zero gradient.
+/// Cost: three passes over a row in cache, two exponentials per element.
+/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
+/// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 2.
+struct soft_cross_entropy {
+  double temperature = 1;
+  std::optional<double> teacher_temperature = std::nullopt;
+  bool temperature_squared = true;
+
+  /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
+  template <class Student, class Teacher, class Gradient = no_gradient_t>
+  double operator()(Student&& student, Teacher&& teacher, Gradient&& gradient = {},
+                    const row_options& rows = {}) const {
+    return detail::evaluate_views(term(), std::forward<Student>(student), std::forward<Teacher>(teacher),
+                                  std::forward<Gradient>(gradient), rows);
+  }
+
+  loss_term term() const {
+    return {.kind = loss_kind::soft_cross_entropy,
+            .name = "soft_cross_entropy",
+            .temperature = temperature,
+            .teacher_temperature = teacher_temperature.value_or(temperature),
+            .temperature_squared = temperature_squared};
+  }
+  bool operator==(const soft_cross_entropy&) const = default;
+};
+
+}  // namespace distill::inline DISTILL_ABI

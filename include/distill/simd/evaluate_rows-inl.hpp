@@ -1,0 +1,262 @@
+// A range of rows of a job: chooses how its rows are walked.
+#if defined(DISTILL_SIMD_EVALUATE_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef DISTILL_SIMD_EVALUATE_ROWS_INL_HPP
+#undef DISTILL_SIMD_EVALUATE_ROWS_INL_HPP
+#else
+#define DISTILL_SIMD_EVALUATE_ROWS_INL_HPP
+#endif
+
+#include <distill/simd/forward_kl-inl.hpp>
+#include <distill/simd/loss_lanes-inl.hpp>
+
+HWY_BEFORE_NAMESPACE();
+namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A masked row: no value, no gradient.
+HWY_INLINE void SkipRow(const row_job& job, size_t row) {
+  if (job.only_unresolved) return;
+  for (size_t term = 0; term < job.term_count; ++term) job.loss(term, row) = 0;
+  if (job.gradient.data != nullptr && !job.accumulate) StoreZeroRow(job.gradient, row);
+}
+
+HWY_INLINE bool IsResolved(const row_job& job, size_t row) {
+  for (size_t term = 0; term < job.term_count; ++term)
+    if (!std::isfinite(job.loss(term, row))) return false;
+  return true;
+}
+
+// ---- one row at a time
+
+template <class T>
+HWY_INLINE T* ScratchRow(const row_job& job, T* scratch, int index) {
+  return index < 0 ? nullptr : scratch + static_cast<size_t>(index) * job.scratch.pitch;
+}
+
+template <class T>
+HWY_INLINE T* GradientRowInPlace(const row_job& job, size_t row) {
+  return static_cast<T*>(job.gradient.data) + static_cast<ptrdiff_t>(row) * job.gradient.row_stride;
+}
+
+template <class T>
+HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
+  const hn::ScalableTag<T> d;
+  RowView<T> view;
+  view.classes = job.classes();
+  view.student = RowAs<T>(job.student, row, ScratchRow(job, scratch, job.scratch.student));
+  view.teacher =
+      job.teacher.data == nullptr ? nullptr : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
+  T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
+  view.gradient = job.gradient.data == nullptr ? nullptr : copy != nullptr ? copy : GradientRowInPlace<T>(job, row);
+  view.add = false;
+  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  bool written = false;
+  for (size_t i = 0; i < job.term_count; ++i) {
+    const loss_term& term = job.terms[i];
+    if (!job.counts(term, row)) {
+      job.loss(i, row) = 0;
+      continue;
+    }
+    const double factor = job.factors[i] * static_cast<double>(job.weight(row));
+    job.loss(i, row) = TermRow(d, term, view, row, rows, factor);
+    view.add = written = true;
+  }
+  if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;
+  if (!written) {
+    if (!job.accumulate) StoreZeroRow(job.gradient, row);
+  } else if (copy != nullptr) {
+    StoreRow(job.gradient, row, copy, job.accumulate);
+  }
+}
+
+// ---- as many rows as lanes
+
+template <class D>
+HWY_INLINE bool LoadTileDirectly([[maybe_unused]] D d, const input_matrix& m, size_t row,
+                                 [[maybe_unused]] Real<D>* scratch, LaneTile<Real<D>>& tile) {
+  using T = Real<D>;
+  if (m.type != element_traits<T>::type) return false;
+  const T* first = static_cast<const T*>(m.data) + static_cast<ptrdiff_t>(row) * m.row_stride;
+  if (m.row_stride == 1) {
+    tile = {first, m.column_stride};
+    return true;
+  }
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == 4) {
+    if (m.column_stride == 1 && m.columns >= 4) {
+      LoadTransposed(d, first, m.row_stride, m.columns, scratch);
+      tile = {scratch, static_cast<ptrdiff_t>(hn::Lanes(d))};
+      return true;
+    }
+  }
+#endif
+  return false;
+}
+
+// Lanes that do not take part read as 0 and are never touched in memory.
+template <class D, class F>
+HWY_INLINE LaneTile<Real<D>> LoadTile(D d, const input_matrix& m, size_t row, size_t count, bool all, F takes_part,
+                                      Real<D>* scratch) {
+  using T = Real<D>;
+  const size_t lanes = hn::Lanes(d);
+  LaneTile<T> tile{scratch, static_cast<ptrdiff_t>(lanes)};
+  if (all && count == lanes && LoadTileDirectly(d, m, row, scratch, tile)) return tile;
+  for (size_t i = 0; i < m.columns * lanes; ++i) scratch[i] = 0;
+  for (size_t r = 0; r < count; ++r) {
+    if (!takes_part(row + r)) continue;
+    WithRow(m, row + r, [&](auto* p) {
+      for (size_t c = 0; c < m.columns; ++c)
+        scratch[c * lanes + r] = Converted<T>(p[static_cast<ptrdiff_t>(c) * m.column_stride]);
+    });
+  }
+  return tile;
+}
+
+template <class D>
+HWY_INLINE bool StoreTileDirectly(D d, const row_job& job, size_t row, const Real<D>* tile) {
+  using T = Real<D>;
+  const output_matrix& m = job.gradient;
+  const size_t lanes = hn::Lanes(d);
+  if (m.type != element_traits<T>::type) return false;
+  T* first = GradientRowInPlace<T>(job, row);
+  if (m.row_stride == 1) {
+    for (size_t c = 0; c < m.columns; ++c) {
+      T* out = first + static_cast<ptrdiff_t>(c) * m.column_stride;
+      const auto v = hn::LoadU(d, tile + c * lanes);
+      hn::StoreU(job.accumulate ? hn::Add(v, hn::LoadU(d, out)) : v, d, out);
+    }
+    return true;
+  }
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == 4) {
+    if (m.column_stride == 1 && m.columns >= 4 && !job.accumulate) {
+      StoreTransposed(d, tile, first, m.row_stride, m.columns);
+      return true;
+    }
+  }
+#endif
+  return false;
+}
+
+template <class D>
+HWY_INLINE void StoreLane(D d, const row_job& job, size_t row, size_t lane, const Real<D>* tile) {
+  const size_t lanes = hn::Lanes(d);
+  WithRow(job.gradient, row, [&](auto* p) {
+    for (size_t c = 0; c < job.classes(); ++c) {
+      auto& out = p[static_cast<ptrdiff_t>(c) * job.gradient.column_stride];
+      const Real<D> value = tile[c * lanes + lane];
+      Assign(job.accumulate ? value + Converted<Real<D>>(out) : value, out);
+    }
+  });
+}
+
+template <class D>
+HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
+                          const Real<D>* labels, double* values) {
+  const bool same = term.temperature == term.teacher_temperature;
+  const auto slope = hn::Mul(factor, hn::Set(d, static_cast<Real<D>>(term.scale() / term.temperature)));
+  switch (term.kind) {
+    case loss_kind::cross_entropy: return CrossEntropyLanes(d, term, rows, slope, labels, values);
+    case loss_kind::logit_mse: return LogitMseLanes(d, rows, factor, values);
+    case loss_kind::forward_kl:
+      if (same) return ForwardKlLanes<true>(d, term, rows, slope, values);
+      return ForwardKlLanes<false>(d, term, rows, slope, values);
+    default: break;
+  }
+  WithPointwise(term, [&](auto op) HWY_ATTR {
+    if (same)
+      PointwiseLanes<true>(op, d, term, rows, slope, values);
+    else
+      PointwiseLanes<false>(op, d, term, rows, slope, values);
+  });
+}
+
+template <class T>
+HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* scratch) {
+  const hn::ScalableTag<T> d;
+  using D = decltype(d);
+  const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
+  bool all = true;
+  for (size_t r = 0; r < count; ++r) all = all && job.weight(row + r) != 0;
+  const auto takes_part = [&](size_t i) { return job.weight(i) != 0; };
+  LaneRows<std::remove_const_t<D>> rows;
+  rows.classes = job.classes();
+  rows.exponentials = scratch;
+  rows.differences = scratch + pitch;
+  rows.student = LoadTile(d, job.student, row, count, all, takes_part, scratch + 2 * pitch);
+  if (job.teacher.data != nullptr)
+    rows.teacher = LoadTile(d, job.teacher, row, count, all, takes_part, scratch + 3 * pitch);
+  rows.gradient = job.gradient.data == nullptr ? nullptr : scratch + 4 * pitch;
+  rows.add = false;
+  HWY_ALIGN T factors[HWY_MAX_BYTES / sizeof(T)] = {}, labels[HWY_MAX_BYTES / sizeof(T)] = {};
+  HWY_ALIGN double values[HWY_MAX_BYTES / sizeof(T)];
+  for (size_t i = 0; i < job.term_count; ++i) {
+    const loss_term& term = job.terms[i];
+    for (size_t r = 0; r < count; ++r) {
+      const bool counts = job.counts(term, row + r);
+      factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
+      if (term.needs_labels() && counts) labels[r] = static_cast<T>(term.labels[row + r]);
+    }
+    TermLanes(d, term, rows, hn::LoadU(d, factors), labels, values);
+    rows.add = true;
+    for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
+  }
+  if (rows.gradient == nullptr) return;
+  bool direct = all && count == lanes;
+  for (size_t r = 0; r < count; ++r) direct = direct && IsResolved(job, row + r);
+  if (direct && StoreTileDirectly(d, job, row, rows.gradient)) return;
+  for (size_t r = 0; r < count; ++r) {
+    if (!takes_part(row + r))
+      SkipRow(job, row + r);
+    else if (sizeof(T) == 8 || IsResolved(job, row + r))
+      StoreLane(d, job, row + r, r, rows.gradient);
+  }
+}
+
+// ---- a range of rows
+
+template <class Student, class Teacher, class Gradient>
+HWY_INLINE bool IsDirect(const row_job& job) {
+  const bool gradient = job.gradient.data == nullptr || std::is_same_v<Gradient, float> ||
+                        (IsContiguousRowOf<Gradient>(job.gradient) && !job.accumulate);
+  return IsContiguousRowOf<Student>(job.student) && IsContiguousRowOf<Teacher>(job.teacher) && gradient;
+}
+
+template <class T>
+HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* scratch) {
+  if constexpr (sizeof(T) == 4) {
+    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
+      const hn::ScalableTag<float> d;
+      using D = std::remove_const_t<decltype(d)>;
+      if (job.scratch.student < 0 && job.scratch.teacher < 0) {
+        if (IsDirect<bfloat16, bfloat16, bfloat16>(job))
+          return ForwardKlRows<D, bfloat16, bfloat16, bfloat16>(job, scratch).Run(begin, end);
+        if (IsDirect<float16, float16, float16>(job))
+          return ForwardKlRows<D, float16, float16, float16>(job, scratch).Run(begin, end);
+      }
+      return ForwardKlRows<D, float, float, float>(job, scratch).Run(begin, end);
+    }
+  }
+  if (job.across_rows) {
+    const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+    for (size_t row = begin; row < end; row += lanes) TermsOfTile(job, row, HWY_MIN(lanes, end - row), scratch);
+    return;
+  }
+  for (size_t row = begin; row < end; ++row) {
+    if (job.weight(row) == 0)
+      SkipRow(job, row);
+    else if (!job.only_unresolved || !IsResolved(job, row))
+      TermsOfRow(job, row, scratch);
+  }
+}
+
+inline void EvaluateRowsFloat(const row_job& job, size_t begin, size_t end, void* scratch) {
+  EvaluateRange(job, begin, end, static_cast<float*>(scratch));
+}
+inline void EvaluateRowsDouble(const row_job& job, size_t begin, size_t end, void* scratch) {
+  EvaluateRange(job, begin, end, static_cast<double*>(scratch));
+}
+
+}  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,318 @@
+// Any term on as many rows as a vector has lanes, one row per lane: for few classes, and for column-major logits.
+#if defined(DISTILL_SIMD_LOSS_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef DISTILL_SIMD_LOSS_LANES_INL_HPP
+#undef DISTILL_SIMD_LOSS_LANES_INL_HPP
+#else
+#define DISTILL_SIMD_LOSS_LANES_INL_HPP
+#endif
+
+#include <distill/loss/row_job.hpp>
+#include <distill/simd/loss_rows-inl.hpp>
+#include <distill/simd/transpose-inl.hpp>
+
+HWY_BEFORE_NAMESPACE();
+namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using detail::row_job;
+
+// Classes added in the compute type before a sum is carried over to doubles.
+inline constexpr size_t kBlockClasses = 32;
+
+// A tile of logits, one row per lane: class c of all rows at data + c * pitch.
+template <class T>
+struct LaneTile {
+  const T* data;
+  ptrdiff_t pitch;
+  template <class D>
+  HWY_INLINE hn::Vec<D> Class(D d, size_t c) const {
+    return hn::LoadU(d, data + static_cast<ptrdiff_t>(c) * pitch);
+  }
+};
+
+// Sums per lane in double. For float lanes the doubles of the lower and the upper half stand apart.
+template <class D, bool kFloat = sizeof(Real<D>) == 4>
+struct LaneSums {
+  using Wide = D;
+  static constexpr size_t kParts = 1;
+  hn::Vec<D> sum;
+  HWY_INLINE explicit LaneSums(D d) : sum(hn::Zero(d)) {}
+  HWY_INLINE void Add(D, hn::Vec<D> v) { sum = hn::Add(sum, v); }
+  template <size_t kPart>
+  HWY_INLINE hn::Vec<D> Part() const { return sum; }
+  static HWY_INLINE hn::Vec<D> Joined(D, hn::Vec<D> a, hn::Vec<D>) { return a; }
+};
+
+#if HWY_TARGET != HWY_SCALAR
+template <class D>
+struct LaneSums<D, true> {
+  using Wide = hn::RepartitionToWide<D>;
+  static constexpr size_t kParts = 2;
+  WideSum<D> sum;
+  HWY_INLINE explicit LaneSums(D d) : sum(d) {}
+  HWY_INLINE void Add(D d, hn::Vec<D> v) { sum.Add(d, v); }
+  template <size_t kPart>
+  HWY_INLINE hn::Vec<Wide> Part() const {
+    if constexpr (kPart == 0) return sum.lower; else return sum.upper;
+  }
+  static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> lower, hn::Vec<Wide> upper) {
+    const hn::Half<D> half;
+    return hn::Combine(d, hn::DemoteTo(half, upper), hn::DemoteTo(half, lower));
+  }
+};
+#else
+template <class D>
+struct LaneSums<D, true> {
+  using Wide = hn::CappedTag<double, 1>;
+  static constexpr size_t kParts = 1;
+  hn::Vec<Wide> sum;
+  HWY_INLINE explicit LaneSums(D) : sum(hn::Zero(Wide())) {}
+  HWY_INLINE void Add(D, hn::Vec<D> v) { sum = hn::Add(sum, hn::Set(Wide(), static_cast<double>(hn::GetLane(v)))); }
+  template <size_t kPart>
+  HWY_INLINE hn::Vec<Wide> Part() const { return sum; }
+  static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> a, hn::Vec<Wide>) {
+    return hn::Set(d, static_cast<float>(hn::GetLane(a)));
+  }
+};
+#endif
+
+// One tile: where its logits are, where its gradient goes, and what a term is given.
+template <class D>
+struct LaneRows {
+  using T = Real<D>;
+  LaneTile<T> student, teacher;
+  T* exponentials;
+  T* differences;
+  T* gradient;  // [classes][lanes] in scratch; null: value only
+  size_t classes;
+  bool add;
+};
+
+template <class D>
+HWY_INLINE void StoreLaneGradient(D d, const LaneRows<D>& rows, size_t c, hn::Vec<D> v) {
+  Real<D>* out = rows.gradient + c * hn::Lanes(d);
+  hn::StoreU(rows.add ? hn::Add(hn::LoadU(d, out), v) : v, d, out);
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> LaneMaximum(D d, const LaneTile<Real<D>>& tile, size_t classes) {
+  auto maximum = tile.Class(d, 0);
+  for (size_t c = 1; c < classes; ++c) maximum = hn::Max(maximum, tile.Class(d, c));
+  return hn::IfThenZeroElse(hn::Eq(maximum, hn::Neg(hn::Inf(d))), maximum);
+}
+
+template <bool kSame, class D>
+HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
+  const auto scale = ScaleOf<Real<D>>(term);
+  const auto teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
+  const auto t = LaneMaximum(d, rows.teacher, rows.classes), z = LaneMaximum(d, rows.student, rows.classes);
+  const auto reference = hn::Mul(t, teacher_scale);
+  const auto shift = kSame ? hn::Mul(hn::Sub(t, z), teacher_scale) : hn::NegMulAdd(z, student_scale, reference);
+  return {teacher_scale, student_scale, hn::Neg(reference), hn::Sub(shift, reference), hn::Neg(shift)};
+}
+
+// Exponentials of the whole tile into scratch and their sums; `weighted` is Σ e log2(e / student's).
+template <class D>
+struct LanePairSums {
+  LaneSums<D> teacher, difference, weighted;
+  HWY_INLINE explicit LanePairSums(D d) : teacher(d), difference(d), weighted(d) {}
+};
+
+template <bool kSame, bool kMasked, class D>
+HWY_INLINE LanePairSums<D> ExponentiateLanes(D d, const LaneRows<D>& rows,
+                                             const PairScaleVectors<hn::Vec<D>>& scale) {
+  using V = hn::Vec<D>;
+  LanePairSums<D> sums(d);
+  const size_t lanes = hn::Lanes(d);
+  for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
+    const size_t end = HWY_MIN(rows.classes, begin + kBlockClasses);
+    V teacher = hn::Zero(d), difference = hn::Zero(d), weighted = hn::Zero(d);
+    for (size_t c = begin; c < end; ++c) {
+      const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
+      const auto pair = PairedExp2<kSame, kMasked>(d, t, z, scale);
+      hn::StoreU(pair.teacher, d, rows.exponentials + c * lanes);
+      hn::StoreU(pair.difference, d, rows.differences + c * lanes);
+      teacher = hn::Add(teacher, pair.teacher);
+      difference = hn::Add(difference, pair.difference);
+      V ratio = pair.log2_ratio;
+      if constexpr (kMasked) ratio = hn::IfThenZeroElse(hn::Eq(t, hn::Neg(hn::Inf(d))), ratio);
+      weighted = hn::MulAdd(pair.teacher, ratio, weighted);
+    }
+    sums.teacher.Add(d, teacher);
+    sums.difference.Add(d, difference);
+    sums.weighted.Add(d, weighted);
+  }
+  return sums;
+}
+
+// Values of kParts vectors of doubles to memory, one per lane.
+template <class D, class F>
+HWY_INLINE void StoreLaneValues(D, double* values, F part) {
+  using Wide = typename LaneSums<D>::Wide;
+  const Wide wide;
+  hn::StoreU(part(std::integral_constant<size_t, 0>()), wide, values);
+  if constexpr (LaneSums<D>::kParts == 2)
+    hn::StoreU(part(std::integral_constant<size_t, 1>()), wide, values + hn::Lanes(wide));
+}
+
+template <bool kSame, class D>
+HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
+                               double* values) {
+  using V = hn::Vec<D>;
+  using Wide = typename LaneSums<D>::Wide;
+  const Wide wide;
+  const auto scale = LaneScale<kSame>(d, rows, term);
+  auto sums = ExponentiateLanes<kSame, false>(d, rows, scale);
+  const auto finite = [&](auto part) HWY_ATTR { return AllFinite(wide, sums.weighted.template Part<part()>()); };
+  bool all_finite = finite(std::integral_constant<size_t, 0>());
+  if constexpr (LaneSums<D>::kParts == 2) all_finite = all_finite && finite(std::integral_constant<size_t, 1>());
+  if (!all_finite) sums = ExponentiateLanes<kSame, true>(d, rows, scale);
+  const auto ln2 = hn::Set(wide, kLn2), term_scale = hn::Set(wide, term.scale()), zero = hn::Zero(wide);
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
+    const auto norm = hn::Div(hn::Set(wide, 1.0), sums.teacher.template Part<part()>());
+    const auto excess = hn::Mul(sums.difference.template Part<part()>(), norm);
+    const auto log_ratio = hn::Mul(hn::Mul(sums.weighted.template Part<part()>(), norm), ln2);
+    const auto value = hn::Mul(hn::Add(log_ratio, Log1p(wide, excess)), term_scale);
+    return hn::IfThenElse(hn::Lt(value, zero), zero, value);
+  });
+  if (rows.gradient == nullptr) return;
+  const V teacher_sum = LaneSums<D>::Joined(d, sums.teacher.template Part<0>(), sums.teacher.template Part<1>());
+  const V difference_sum =
+      LaneSums<D>::Joined(d, sums.difference.template Part<0>(), sums.difference.template Part<1>());
+  const V student_factor = hn::Div(factor, hn::Add(teacher_sum, difference_sum));
+  const V teacher_factor = hn::Neg(hn::Mul(hn::Div(difference_sum, teacher_sum), student_factor));
+  for (size_t c = 0; c < rows.classes; ++c) {
+    const V e = hn::LoadU(d, rows.exponentials + c * hn::Lanes(d));
+    const V difference = hn::LoadU(d, rows.differences + c * hn::Lanes(d));
+    StoreLaneGradient(d, rows, c, hn::MulAdd(difference, student_factor, hn::Mul(e, teacher_factor)));
+  }
+}
+
+template <bool kSame, class Op, class D>
+HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
+                               double* values) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  const size_t lanes = hn::Lanes(d);
+  const auto scale = LaneScale<kSame>(d, rows, term);
+  const auto sums = ExponentiateLanes<kSame, true>(d, rows, scale);
+  const V teacher_sum = Sums::Joined(d, sums.teacher.template Part<0>(), sums.teacher.template Part<1>());
+  const V difference_sum = Sums::Joined(d, sums.difference.template Part<0>(), sums.difference.template Part<1>());
+  const V ln2 = hn::Set(d, static_cast<T>(kLn2)), one = hn::Set(d, T{1});
+  const V teacher_norm = hn::Div(one, teacher_sum);
+  const V student_norm = hn::Div(one, hn::Add(teacher_sum, difference_sum));
+  const V excess = hn::Mul(difference_sum, teacher_norm);
+  const V norm_difference = hn::Neg(hn::Mul(excess, student_norm));
+  const V log_sum_ratio = Log1p(d, excess), log_teacher_sum = Log1p(d, hn::Sub(teacher_sum, one));
+  const V log_student_sum = hn::Add(log_teacher_sum, log_sum_ratio);
+  Sums value(d), mean_slope(d);
+  for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
+    V value_block = hn::Zero(d), slope_block = hn::Zero(d);
+    for (size_t c = begin; c < HWY_MIN(rows.classes, begin + kBlockClasses); ++c) {
+      const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
+      const V e = hn::LoadU(d, rows.exponentials + c * lanes), difference = hn::LoadU(d, rows.differences + c * lanes);
+      Probabilities<V> x;
+      x.p = hn::Mul(e, teacher_norm);
+      x.q = hn::Mul(hn::Add(e, difference), student_norm);
+      x.difference = hn::MulAdd(difference, student_norm, hn::Mul(e, norm_difference));
+      x.log_ratio = hn::MulAdd(Log2Ratio<kSame>(d, t, z, scale), ln2, log_sum_ratio);
+      x.log_p = hn::MulSub(hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin), ln2, log_teacher_sum);
+      x.log_q = hn::MulSub(hn::MulAdd(z, scale.student_scale, scale.student_origin), ln2, log_student_sum);
+      V f, qu;
+      op(d, x, f, qu);
+      value_block = hn::Add(value_block, f);
+      slope_block = hn::Add(slope_block, qu);
+      hn::StoreU(qu, d, rows.exponentials + c * lanes);
+      hn::StoreU(x.q, d, rows.differences + c * lanes);
+    }
+    value.Add(d, value_block);
+    mean_slope.Add(d, slope_block);
+  }
+  // 0 where the norms are finite, NaN where a lane's logits have no softmax.
+  const V poison = hn::Mul(hn::Zero(d), hn::Add(teacher_norm, student_norm));
+  LaneSums<D> poison_sum(d);
+  poison_sum.Add(d, poison);
+  const auto term_scale = hn::Set(wide, term.scale()), zero = hn::Zero(wide);
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
+    const auto sum = hn::Add(value.template Part<part()>(), poison_sum.template Part<part()>());
+    return hn::Mul(hn::IfThenElse(hn::Lt(sum, zero), zero, sum), term_scale);
+  });
+  if (rows.gradient == nullptr) return;
+  const V shift = Sums::Joined(d, mean_slope.template Part<0>(), mean_slope.template Part<1>());
+  const V poisoned_factor = hn::Add(factor, poison);
+  for (size_t c = 0; c < rows.classes; ++c) {
+    const V qu = hn::LoadU(d, rows.exponentials + c * lanes), q = hn::LoadU(d, rows.differences + c * lanes);
+    StoreLaneGradient(d, rows, c, hn::Mul(poisoned_factor, hn::NegMulAdd(q, shift, qu)));
+  }
+}
+
+// labels: the class of each lane, already checked.
+template <class D>
+HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
+                                    const Real<D>* labels, double* values) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  const V label = hn::LoadU(d, labels), maximum = LaneMaximum(d, rows.student, rows.classes);
+  const V scale = hn::Set(d, static_cast<T>(kLog2e / term.temperature));
+  const V temperature = hn::Set(d, static_cast<T>(1 / term.temperature));
+  Sums sum(d), logits(d);
+  V own = hn::Zero(d);
+  for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
+    V block = hn::Zero(d), logit_block = hn::Zero(d);
+    for (size_t c = begin; c < HWY_MIN(rows.classes, begin + kBlockClasses); ++c) {
+      const V x = hn::Sub(rows.student.Class(d, c), maximum);
+      const V e = Exp2(d, hn::Mul(x, scale));
+      hn::StoreU(e, d, rows.exponentials + c * hn::Lanes(d));
+      block = hn::Add(block, e);
+      logit_block = hn::Add(logit_block, x);
+      own = hn::IfThenElse(hn::Eq(label, hn::Set(d, static_cast<T>(c))), x, own);
+    }
+    sum.Add(d, block);
+    logits.Add(d, logit_block);
+  }
+  const V total = Sums::Joined(d, sum.template Part<0>(), sum.template Part<1>());
+  const V inverse = hn::Div(hn::Set(d, T{1}), total);
+  const T smoothing = static_cast<T>(term.label_smoothing);
+  Sums own_sum(d);
+  own_sum.Add(d, hn::Mul(own, temperature));
+  const auto confidence = hn::Set(wide, 1 - term.label_smoothing);
+  const auto uniform =
+      hn::Set(wide, term.label_smoothing / (term.temperature * static_cast<double>(rows.classes)));
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
+    const auto exponentials = sum.template Part<part()>();
+    const auto one = hn::Set(wide, 1.0);
+    const auto log_sum = Log1p(wide, hn::Sub(exponentials, one));
+    auto value = hn::NegMulAdd(confidence, own_sum.template Part<part()>(), log_sum);
+    if (smoothing > 0) value = hn::NegMulAdd(uniform, logits.template Part<part()>(), value);
+    return hn::MulAdd(hn::Zero(wide), hn::Div(one, exponentials), value);
+  });
+  if (rows.gradient == nullptr) return;
+  const V shift = hn::Mul(factor, hn::Set(d, -smoothing / static_cast<T>(rows.classes)));
+  const V hot = hn::Mul(factor, hn::Set(d, T{1} - smoothing));
+  for (size_t c = 0; c < rows.classes; ++c) {
+    const V e = hn::LoadU(d, rows.exponentials + c * hn::Lanes(d));
+    const V target = hn::IfThenElseZero(hn::Eq(label, hn::Set(d, static_cast<T>(c))), hot);
+    StoreLaneGradient(d, rows, c, hn::Sub(hn::MulAdd(e, hn::Mul(inverse, factor), shift), target));
+  }
+}
+
+template <class D>
+HWY_NOINLINE void LogitMseLanes(D d, const LaneRows<D>& rows, hn::Vec<D> factor, double* values) {
+  using V = hn::Vec<D>;
+  LaneSums<D> sum(d);
+  const V twice = hn::Add(factor, factor);
+  for (size_t c = 0; c < rows.classes; ++c) {
+    const V difference = hn::Sub(rows.student.Class(d, c), rows.teacher.Class(d, c));
+    sum.Add(d, hn::Mul(difference, difference));
+    if (rows.gradient != nullptr) StoreLaneGradient(d, rows, c, hn::Mul(twice, difference));
+  }
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR { return sum.template Part<part()>(); });
+}
+
+}  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,349 @@
+// Any term on one row of contiguous logits, in float or double.
+#if defined(DISTILL_SIMD_LOSS_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef DISTILL_SIMD_LOSS_ROWS_INL_HPP
+#undef DISTILL_SIMD_LOSS_ROWS_INL_HPP
+#else
+#define DISTILL_SIMD_LOSS_ROWS_INL_HPP
+#endif
+
+#include <distill/simd/paired_exponential-inl.hpp>
+#include <distill/simd/pointwise-inl.hpp>
+#include <distill/simd/row_memory-inl.hpp>
+#include <distill/simd/sums-inl.hpp>
+
+HWY_BEFORE_NAMESPACE();
+namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Calls f(j, count) for each vector of a row, count < Lanes(d) only for the last, and flush() after each block of
+// kBlockVectors and at the end.
+template <class D, class F, class G>
+HWY_INLINE void ForEachVector(D d, size_t n, F f, G flush) {
+  const size_t lanes = hn::Lanes(d), block = lanes * kBlockVectors;
+  for (size_t begin = 0; begin < n; begin += block) {
+    const size_t end = HWY_MIN(n, begin + block);
+    size_t j = begin;
+    for (; j + lanes <= end; j += lanes) f(j, lanes);
+    if (j < end) f(j, end - j);
+    flush();
+  }
+}
+template <class D, class F>
+HWY_INLINE void ForEachVector(D d, size_t n, F f) {
+  const size_t lanes = hn::Lanes(d);
+  size_t j = 0;
+  for (; j + lanes <= n; j += lanes) f(j, lanes);
+  if (j < n) f(j, n - j);
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> LoadUpTo(D d, const Real<D>* p, size_t count) {
+  return count == hn::Lanes(d) ? hn::LoadU(d, p) : LoadPart(d, p, count);
+}
+
+// Logits beyond the end of a row read as -inf.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadLogits(D d, const Real<D>* p, size_t count) {
+  if (count == hn::Lanes(d)) return hn::LoadU(d, p);
+  return hn::IfThenElse(hn::FirstN(d, count), LoadPart(d, p, count), hn::Neg(hn::Inf(d)));
+}
+
+template <class D>
+HWY_INLINE void StoreUpTo(D d, hn::Vec<D> v, Real<D>* p, size_t count) {
+  if (count == hn::Lanes(d))
+    hn::StoreU(v, d, p);
+  else
+    StorePart(d, v, p, count);
+}
+
+// The largest logit; 0 if there is none above -inf, so that it can always be subtracted. NaN is ignored.
+template <class D>
+HWY_INLINE Real<D> MaximumOrZero(D d, const Real<D>* p, size_t n) {
+  auto maximum = hn::Neg(hn::Inf(d));
+  ForEachVector(d, n, [&](size_t j, size_t count) HWY_ATTR {
+    const auto v = LoadLogits(d, p + j, count);
+    maximum = hn::IfThenElse(hn::Gt(v, maximum), v, maximum);
+  });
+  const Real<D> result = hn::GetLane(hn::MaxOfLanes(d, maximum));
+  return result > hn::GetLane(hn::Neg(hn::Inf(d))) ? result : Real<D>{0};
+}
+
+// A row of the caller's, ready to be read, and where its gradient goes (null: nowhere).
+template <class T>
+struct RowView {
+  const T* student;
+  const T* teacher;
+  T* gradient;
+  size_t classes;
+  bool add;  // to the gradient row instead of overwriting it
+};
+
+template <class T>
+struct RowScratch {
+  T* exponentials;  // of the teacher, then q u
+  T* differences;   // of the exponentials, then q
+  T* slopes;        // a user's df/dq
+};
+
+// gradient (+)= v
+template <class D>
+HWY_INLINE void StoreGradient(D d, const RowView<Real<D>>& row, size_t j, size_t count, hn::Vec<D> v) {
+  if (row.add) v = hn::Add(v, LoadUpTo(d, row.gradient + j, count));
+  StoreUpTo(d, v, row.gradient + j, count);
+}
+
+// What turns exponentials into probabilities: p = teacher * teacher_norm,
+// q - p = difference * student_norm + teacher * norm_difference.
+struct PairNorms {
+  double teacher_norm, student_norm, norm_difference;
+  double log_sum_ratio;  // log(student sum / teacher sum)
+  double log2_teacher_sum, log2_student_sum;
+};
+
+HWY_INLINE PairNorms NormsOf(double teacher_sum, double difference_sum) {
+  const double student_sum = teacher_sum + difference_sum;
+  PairNorms norms;
+  norms.teacher_norm = 1 / teacher_sum;
+  norms.student_norm = 1 / student_sum;
+  norms.norm_difference = -difference_sum / (teacher_sum * student_sum);
+  norms.log_sum_ratio = std::log1p(difference_sum / teacher_sum);
+  norms.log2_teacher_sum = std::log2(teacher_sum);
+  norms.log2_student_sum = std::log2(student_sum);
+  return norms;
+}
+
+template <class T>
+HWY_INLINE PairScale<T> ScaleOf(const loss_term& term) {
+  return {static_cast<T>(kLog2e / term.teacher_temperature), static_cast<T>(kLog2e / term.temperature)};
+}
+
+// First pass: exponentials into scratch, their sums.
+template <class D>
+HWY_INLINE PairNorms ExponentiateRow(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
+                                     const RowScratch<Real<D>>& scratch) {
+  const bool same = scale.teacher_scale == scale.student_scale;
+  const auto vectors = VectorsOf(d, scale);
+  WideSum<D> teacher_sum(d), difference_sum(d);
+  auto teacher_block = hn::Zero(d), difference_block = hn::Zero(d);
+  ForEachVector(
+      d, row.classes,
+      [&](size_t j, size_t count) HWY_ATTR {
+        const auto t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
+        const auto pair = same ? PairedExp2<true, true>(d, t, z, vectors) : PairedExp2<false, true>(d, t, z, vectors);
+        hn::StoreU(pair.teacher, d, scratch.exponentials + j);
+        hn::StoreU(pair.difference, d, scratch.differences + j);
+        teacher_block = hn::Add(teacher_block, pair.teacher);
+        difference_block = hn::Add(difference_block, pair.difference);
+      },
+      [&]() HWY_ATTR {
+        teacher_sum.Add(d, teacher_block);
+        difference_sum.Add(d, difference_block);
+        teacher_block = difference_block = hn::Zero(d);
+      });
+  return NormsOf(teacher_sum.Total(d), difference_sum.Total(d));
+}
+
+// Second pass: calls f(j, count, probabilities) for each vector.
+template <class D, class F, class G>
+HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
+                                   const PairNorms& norms, const RowScratch<Real<D>>& scratch, F f, G flush) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  const bool same = scale.teacher_scale == scale.student_scale;
+  const auto vectors = VectorsOf(d, scale);
+  const V ln2 = hn::Set(d, static_cast<T>(kLn2));
+  const V teacher_origin = hn::Set(d, static_cast<T>(-scale.reference - norms.log2_teacher_sum));
+  const V student_origin = hn::Set(d, static_cast<T>(scale.shift - scale.reference - norms.log2_student_sum));
+  const V teacher_norm = hn::Set(d, static_cast<T>(norms.teacher_norm));
+  const V student_norm = hn::Set(d, static_cast<T>(norms.student_norm));
+  const V norm_difference = hn::Set(d, static_cast<T>(norms.norm_difference));
+  const V log_sum_ratio = hn::Set(d, static_cast<T>(norms.log_sum_ratio));
+  ForEachVector(
+      d, row.classes,
+      [&](size_t j, size_t count) HWY_ATTR {
+        const V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
+        const V e = hn::LoadU(d, scratch.exponentials + j), difference = hn::LoadU(d, scratch.differences + j);
+        const V log2_ratio = same ? Log2Ratio<true>(d, t, z, vectors) : Log2Ratio<false>(d, t, z, vectors);
+        Probabilities<V> x;
+        x.p = hn::Mul(e, teacher_norm);
+        x.q = hn::Mul(hn::Add(e, difference), student_norm);
+        x.difference = hn::MulAdd(difference, student_norm, hn::Mul(e, norm_difference));
+        x.log_ratio = hn::MulAdd(log2_ratio, ln2, log_sum_ratio);
+        x.log_p = hn::Mul(hn::MulAdd(t, vectors.teacher_scale, teacher_origin), ln2);
+        x.log_q = hn::Mul(hn::MulAdd(z, vectors.student_scale, student_origin), ln2);
+        f(j, count, x);
+      },
+      flush);
+}
+
+// Third pass: the gradient factor (q u - q Σ q u) from q u and q in scratch.
+template <class D>
+HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch, double mean_slope,
+                            double factor) {
+  const auto k = hn::Set(d, static_cast<Real<D>>(factor));
+  const auto shift = hn::Set(d, static_cast<Real<D>>(mean_slope));
+  ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
+    const auto qu = hn::LoadU(d, scratch.exponentials + j), q = hn::LoadU(d, scratch.differences + j);
+    StoreGradient(d, row, j, count, hn::Mul(k, hn::NegMulAdd(q, shift, qu)));
+  });
+}
+
+// Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite.
+template <class Op, class D>
+HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
+                                 const RowScratch<Real<D>>& scratch, double factor) {
+  using V = hn::Vec<D>;
+  auto scale = ScaleOf<Real<D>>(term);
+  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
+  const PairNorms norms = ExponentiateRow(d, row, scale, scratch);
+  WideSum<D> value(d), mean_slope(d);
+  V value_block = hn::Zero(d), slope_block = hn::Zero(d);
+  ForEachProbability(
+      d, row, scale, norms, scratch,
+      [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
+        V f, qu;
+        op(d, x, f, qu);
+        value_block = hn::Add(value_block, f);
+        slope_block = hn::Add(slope_block, qu);
+        hn::StoreU(qu, d, scratch.exponentials + j);
+        hn::StoreU(x.q, d, scratch.differences + j);
+      },
+      [&]() HWY_ATTR {
+        value.Add(d, value_block);
+        mean_slope.Add(d, slope_block);
+        value_block = slope_block = hn::Zero(d);
+      });
+  // A sum that is not finite in the norms has not reached the operators' selections.
+  const double sum = value.Total(d) + 0 * (norms.teacher_norm + norms.student_norm);
+  const bool resolved = std::isfinite(sum) || sizeof(Real<D>) == 8;
+  if (row.gradient != nullptr && resolved) {
+    const double poison = std::isnan(sum) ? sum : 0;
+    StoreSlopes(d, row, scratch, mean_slope.Total(d), factor + poison);
+  }
+  return sum < 0 ? 0 : sum;  // rounding may leave a divergence of nearly 0 below it; NaN stays
+}
+
+// The same for a user's functor, which sees p and q of the whole row at once.
+template <class D>
+HWY_NOINLINE double UserRow(D d, const loss_term& term, const RowView<Real<D>>& row,
+                            const RowScratch<Real<D>>& scratch, double factor) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  auto scale = ScaleOf<T>(term);
+  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
+  const PairNorms norms = ExponentiateRow(d, row, scale, scratch);
+  ForEachProbability(
+      d, row, scale, norms, scratch,
+      [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
+        hn::StoreU(x.p, d, scratch.exponentials + j);
+        hn::StoreU(x.q, d, scratch.differences + j);
+      },
+      [] {});
+  double sum;
+  T* slopes = row.gradient != nullptr ? scratch.slopes : nullptr;
+  if constexpr (sizeof(T) == 4)
+    sum = term.function.evaluate_float(term.function.functor, scratch.exponentials, scratch.differences, slopes,
+                                       row.classes);
+  else
+    sum = term.function.evaluate_double(term.function.functor, scratch.exponentials, scratch.differences, slopes,
+                                        row.classes);
+  sum += 0 * (norms.teacher_norm + norms.student_norm);
+  if (row.gradient == nullptr || (!std::isfinite(sum) && sizeof(T) == 4)) return sum;
+  WideSum<D> mean_slope(d);
+  ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
+    const V q = LoadUpTo(d, scratch.differences + j, count);
+    const V u = LoadUpTo(d, scratch.slopes + j, count);
+    const V qu = ProductOrZero(d, q, u);
+    mean_slope.Add(d, qu);
+    hn::StoreU(qu, d, scratch.exponentials + j);
+  });
+  StoreSlopes(d, row, scratch, mean_slope.Total(d), factor);
+  return sum;
+}
+
+// Cross-entropy of one row with a hard label, already checked to be a class.
+template <class D>
+HWY_NOINLINE double CrossEntropyRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t label,
+                                    const RowScratch<Real<D>>& scratch, double factor) {
+  using T = Real<D>;
+  const T maximum = MaximumOrZero(d, row.student, row.classes);
+  const auto scale = hn::Set(d, static_cast<T>(kLog2e / term.temperature));
+  const auto reference = hn::Set(d, maximum);
+  WideSum<D> sum(d), logits(d);
+  auto block = hn::Zero(d), logit_block = hn::Zero(d);
+  ForEachVector(
+      d, row.classes,
+      [&](size_t j, size_t count) HWY_ATTR {
+        const auto x = hn::Sub(LoadLogits(d, row.student + j, count), reference);
+        const auto e = Exp2(d, hn::Mul(x, scale));
+        hn::StoreU(e, d, scratch.exponentials + j);
+        block = hn::Add(block, e);
+        logit_block = hn::Add(logit_block, hn::IfThenElseZero(hn::FirstN(d, count), x));
+      },
+      [&]() HWY_ATTR {
+        sum.Add(d, block);
+        logits.Add(d, logit_block);
+        block = logit_block = hn::Zero(d);
+      });
+  const double total = sum.Total(d), smoothing = term.label_smoothing;
+  const double own = (static_cast<double>(row.student[label]) - static_cast<double>(maximum)) / term.temperature;
+  double value = std::log(total) - (1 - smoothing) * own;
+  if (smoothing > 0) value -= smoothing * logits.Total(d) / (term.temperature * static_cast<double>(row.classes));
+  value += 0 * (1 / total);
+  if (row.gradient == nullptr || (!std::isfinite(value) && sizeof(T) == 4)) return value;
+  const double poison = std::isnan(value) ? value : 0;
+  const auto norm = hn::Set(d, static_cast<T>(factor / total + poison));
+  const double uniform = factor * smoothing / static_cast<double>(row.classes);
+  const auto shift = hn::Set(d, static_cast<T>(-uniform));
+  ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
+    StoreGradient(d, row, j, count, hn::MulAdd(hn::LoadU(d, scratch.exponentials + j), norm, shift));
+  });
+  row.gradient[label] -= static_cast<T>(factor * (1 - smoothing));
+  return value;
+}
+
+template <class D>
+HWY_NOINLINE double LogitMseRow(D d, const RowView<Real<D>>& row, double factor) {
+  WideSum<D> sum(d);
+  auto block = hn::Zero(d);
+  ForEachVector(
+      d, row.classes,
+      [&](size_t j, size_t count) HWY_ATTR {
+        const auto difference = hn::Sub(LoadUpTo(d, row.student + j, count), LoadUpTo(d, row.teacher + j, count));
+        block = hn::MulAdd(difference, difference, block);
+      },
+      [&]() HWY_ATTR {
+        sum.Add(d, block);
+        block = hn::Zero(d);
+      });
+  const double value = sum.Total(d);
+  if (row.gradient == nullptr || (!std::isfinite(value) && sizeof(Real<D>) == 4)) return value;
+  const auto k = hn::Set(d, static_cast<Real<D>>(2 * factor));
+  ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
+    const auto difference = hn::Sub(LoadUpTo(d, row.student + j, count), LoadUpTo(d, row.teacher + j, count));
+    StoreGradient(d, row, j, count, hn::Mul(k, difference));
+  });
+  return value;
+}
+
+// One term on one row, T² included in value and gradient; factor is weight * coefficient / denominator.
+template <class D>
+HWY_INLINE double TermRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
+                          const RowScratch<Real<D>>& scratch, double factor) {
+  const double scale = term.scale();
+  const double slope = factor * scale / term.temperature;
+  switch (term.kind) {
+    case loss_kind::cross_entropy:
+      return CrossEntropyRow(d, term, row, static_cast<size_t>(term.labels[index]), scratch, slope);
+    case loss_kind::logit_mse: return LogitMseRow(d, row, factor);
+    case loss_kind::user_divergence: return scale * UserRow(d, term, row, scratch, slope);
+    default: break;
+  }
+  double value = 0;
+  WithPointwise(term, [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, term, row, scratch, slope); });
+  return value;
+}
+
+}  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,220 @@
+// The pointwise divergences: each is a value f(p, q) and u = df/dq.
+//
+// With q = softmax(student / T), the gradient of Σ f with respect to the student logits is (q u - q Σ q u) / T, so
+// an operator returns f and q u. Two freedoms keep the digits of nearly equal p and q: f may carry any multiple
+// of q - p (its sum is 0), and u any constant.
+#if defined(DISTILL_SIMD_POINTWISE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef DISTILL_SIMD_POINTWISE_INL_HPP
+#undef DISTILL_SIMD_POINTWISE_INL_HPP
+#else
+#define DISTILL_SIMD_POINTWISE_INL_HPP
+#endif
+
+#include <distill/loss/loss_term.hpp>
+#include <distill/simd/exponential-inl.hpp>
+
+HWY_BEFORE_NAMESPACE();
+namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// What an operator sees of one vector of classes. difference = q - p and log_ratio = log(p / q) are computed from the
+// logits, not from p and q: they have full relative accuracy where p and q are nearly equal. A probability of 0 has
+// log -inf; where both are 0, log_ratio is not a number and an operator must return 0.
+template <class V>
+struct Probabilities {
+  V p, q, difference, log_ratio, log_p, log_q;
+};
+
+// probability * factor, and 0 for probability 0 whatever the factor is.
+template <class D, class V>
+HWY_INLINE V ProductOrZero(D d, V probability, V factor) {
+  return hn::IfThenElseZero(hn::Gt(probability, hn::Zero(d)), hn::Mul(probability, factor));
+}
+
+struct ForwardKl {
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    f = hn::Add(ProductOrZero(d, x.p, x.log_ratio), x.difference);
+    qu = x.difference;
+  }
+};
+
+struct SoftCrossEntropy {
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    f = hn::Neg(ProductOrZero(d, x.p, x.log_q));
+    qu = x.difference;
+  }
+};
+
+struct ReverseKl {
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    qu = hn::Neg(ProductOrZero(d, x.q, x.log_ratio));
+    f = hn::Sub(qu, x.difference);
+  }
+};
+
+struct TotalVariation {
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    const V half = hn::Set(d, Real<D>{0.5});
+    f = hn::Mul(half, hn::Abs(x.difference));
+    const V signed_half = hn::CopySign(hn::Mul(half, x.q), x.difference);
+    qu = hn::IfThenZeroElse(hn::Eq(x.difference, hn::Zero(d)), signed_half);
+  }
+};
+
+// log(m / p) and log(m / q) for the mixture m = share p + (1 - share) q, from one logarithm of an argument in
+// (-1, 0]: the one relative to the larger of p and q.
+template <class D, class V>
+HWY_INLINE void MixtureLogs(D d, const Probabilities<V>& x, V share, V& log_m_over_p, V& log_m_over_q) {
+  const V one = hn::Set(d, Real<D>{1});
+  const auto student_larger = hn::Gt(x.difference, hn::Zero(d));
+  const V larger = hn::IfThenElse(student_larger, x.q, x.p);
+  const V weight = hn::IfThenElse(student_larger, share, hn::Sub(one, share));
+  const V deficit = hn::Div(hn::Mul(weight, hn::Abs(x.difference)), larger);
+  const V log_of_larger = Log1p(d, hn::Neg(deficit));
+  log_m_over_p = hn::IfThenElse(student_larger, hn::Sub(log_of_larger, x.log_ratio), log_of_larger);
+  log_m_over_q = hn::IfThenElse(student_larger, log_of_larger, hn::Add(log_of_larger, x.log_ratio));
+}
+
+struct JensenShannon {
+  double beta;
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(beta));
+    const V rest = hn::Set(d, static_cast<Real<D>>(1 - beta));
+    V log_m_over_p, log_m_over_q;
+    MixtureLogs(d, x, share, log_m_over_p, log_m_over_q);
+    qu = hn::Neg(hn::Mul(rest, ProductOrZero(d, x.q, log_m_over_q)));
+    f = hn::NegMulAdd(share, ProductOrZero(d, x.p, log_m_over_p), qu);
+  }
+};
+
+struct SkewedForwardKl {
+  double alpha;
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(alpha));
+    const V rest = hn::Set(d, static_cast<Real<D>>(1 - alpha));
+    V log_m_over_p, log_m_over_q;
+    MixtureLogs(d, x, share, log_m_over_p, log_m_over_q);
+    const V m = hn::MulAdd(rest, x.difference, x.p);
+    f = hn::Sub(hn::Mul(rest, x.difference), ProductOrZero(d, x.p, log_m_over_p));
+    // u = -(1 - α) p / m + (1 - α)
+    const V slope = hn::Div(hn::Mul(hn::Mul(rest, rest), x.difference), m);
+    qu = ProductOrZero(d, x.q, slope);
+  }
+};
+
+struct SkewedReverseKl {
+  double alpha;
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(1 - alpha));
+    V log_m_over_p, log_m_over_q;
+    MixtureLogs(d, x, share, log_m_over_p, log_m_over_q);
+    const V m = hn::MulAdd(hn::Set(d, static_cast<Real<D>>(alpha)), x.difference, x.p);
+    const V teacher_share = hn::Mul(share, x.difference);
+    const V log_part = hn::Neg(ProductOrZero(d, x.q, log_m_over_q));
+    f = hn::Sub(log_part, teacher_share);
+    // u = log(q / m) - α q / m + α
+    const V slope = hn::Mul(hn::Set(d, static_cast<Real<D>>(alpha)), hn::Div(teacher_share, m));
+    qu = hn::Sub(log_part, ProductOrZero(d, x.q, slope));
+  }
+};
+
+// Everything relative to the larger of p and q, so that exponents are not positive for positive parameters.
+// With a = |log(p / q)|, and (alpha, beta) exchanged where q is the larger:
+//   f = -b^s / (αβ) [expm1(-β a) - (β / s) expm1(-s a)], b = max(p, q), s = α + β.
+struct AlphaBeta {
+  double alpha, beta;
+
+  // e^v - 1 for any v.
+  template <class D, class V>
+  static HWY_INLINE V ExpMinus1(D d, V v) {
+    const V scaled = hn::Mul(v, hn::Set(d, static_cast<Real<D>>(kLog2e)));
+    const V small = Exp2Minus1(d, hn::Neg(hn::Abs(scaled)));
+    // e^a - 1 = -(e^-a - 1) / e^-a
+    const V large = hn::Div(hn::Neg(small), hn::Add(small, hn::Set(d, Real<D>{1})));
+    return hn::IfThenElse(hn::Gt(v, hn::Zero(d)), large, small);
+  }
+
+  // f for log ratio `a` of the larger probability b to the smaller, whose parameters are `large` and `small`.
+  template <class D, class V>
+  static HWY_INLINE V Value(D d, V log_b, V a, V large, V small) {
+    using T = Real<D>;
+    const V zero = hn::Zero(d), one = hn::Set(d, T{1});
+    const V s = hn::Add(large, small);
+    const V power = Exp2(d, hn::Min(hn::Mul(hn::Mul(s, log_b), hn::Set(d, static_cast<T>(kLog2e))),
+                                    hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023))));
+    const V es = ExpMinus1(d, hn::Neg(hn::Mul(s, a))), eb = ExpMinus1(d, hn::Neg(hn::Mul(small, a)));
+    const auto no_s = hn::Eq(s, zero), no_small = hn::Eq(small, zero), no_large = hn::Eq(large, zero);
+    const V es_over_s = hn::IfThenElse(no_s, hn::Neg(a), hn::Div(es, hn::IfThenElse(no_s, one, s)));
+    const V safe_small = hn::IfThenElse(no_small, one, small), safe_large = hn::IfThenElse(no_large, one, large);
+    // general: [small es/s - eb] / (large small); limits where a parameter is 0
+    const V general = hn::Div(hn::Sub(hn::Mul(small, es_over_s), eb), hn::Mul(safe_large, safe_small));
+    const V at_small_0 = hn::Div(hn::Add(es_over_s, a), safe_large);
+    const V at_large_0 =
+        hn::Div(hn::Sub(hn::Neg(hn::Mul(small, hn::Mul(a, hn::Add(eb, one)))), eb), hn::Mul(safe_small, safe_small));
+    const V at_both_0 = hn::Mul(hn::Mul(hn::Set(d, T{0.5}), a), a);
+    V bracket = hn::IfThenElse(no_small, at_small_0, hn::IfThenElse(no_large, at_large_0, general));
+    bracket = hn::IfThenElse(hn::And(no_small, no_large), at_both_0, bracket);
+    return hn::Mul(power, bracket);
+  }
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
+    using T = Real<D>;
+    const V zero = hn::Zero(d), one = hn::Set(d, T{1});
+    const V va = hn::Set(d, static_cast<T>(alpha)), vb = hn::Set(d, static_cast<T>(beta));
+    const auto student_larger = hn::Lt(x.log_ratio, zero);
+    const V log_b = hn::IfThenElse(student_larger, x.log_q, x.log_p);
+    // A ratio of infinity is capped where every power of it has vanished; what then remains is the finite limit.
+    const V cap = hn::Set(d, static_cast<T>(1e30));
+    const V a = hn::Abs(x.log_ratio);
+    const V capped = hn::Min(a, cap);
+    const V large = hn::IfThenElse(student_larger, vb, va), small = hn::IfThenElse(student_larger, va, vb);
+    const auto both_zero = hn::And(hn::Eq(x.p, zero), hn::Eq(x.q, zero));
+    f = Value(d, log_b, capped, large, small);
+    const auto diverges = hn::And(hn::Eq(a, hn::Inf(d)), hn::Le(small, zero));
+    f = hn::IfThenElse(diverges, hn::Inf(d), f);
+    // q u = (q^s - p^α q^β) / α; for α = 0 its limit q^β log(q / p)
+    const V s = hn::Set(d, static_cast<T>(alpha + beta));
+    const V limit = hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023));
+    const V power = Exp2(d, hn::Min(hn::Mul(hn::Mul(s, log_b), hn::Set(d, static_cast<T>(kLog2e))), limit));
+    const V toward_student = ExpMinus1(d, hn::Neg(hn::Mul(va, capped)));  // larger is q: 1 - (p/q)^α
+    const V toward_teacher = hn::Sub(ExpMinus1(d, hn::Neg(hn::Mul(s, capped))),
+                                     ExpMinus1(d, hn::Neg(hn::Mul(vb, capped))));
+    if (alpha != 0) {
+      const V difference = hn::IfThenElse(student_larger, hn::Neg(toward_student), toward_teacher);
+      qu = hn::Mul(power, hn::Div(difference, va));
+    } else {
+      const V weight = hn::IfThenElse(student_larger, one, hn::Add(ExpMinus1(d, hn::Neg(hn::Mul(vb, capped))), one));
+      qu = hn::Neg(hn::Mul(hn::Mul(power, weight), hn::CopySign(capped, x.log_ratio)));
+    }
+    f = hn::IfThenZeroElse(both_zero, f);
+    qu = hn::IfThenZeroElse(both_zero, qu);
+  }
+};
+
+// Calls f with the operator of a pointwise term; not for user_divergence.
+template <class F>
+HWY_INLINE void WithPointwise(const loss_term& term, F f) {
+  switch (term.kind) {
+    case loss_kind::forward_kl: return f(ForwardKl{});
+    case loss_kind::reverse_kl: return f(ReverseKl{});
+    case loss_kind::jensen_shannon: return f(JensenShannon{term.beta});
+    case loss_kind::skewed_forward_kl: return f(SkewedForwardKl{term.alpha});
+    case loss_kind::skewed_reverse_kl: return f(SkewedReverseKl{term.alpha});
+    case loss_kind::total_variation: return f(TotalVariation{});
+    case loss_kind::alpha_beta: return f(AlphaBeta{term.alpha, term.beta});
+    case loss_kind::soft_cross_entropy: return f(SoftCrossEntropy{});
+    default: return;
+  }
+}
+
+}  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

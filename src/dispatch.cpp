@@ -1,0 +1,2 @@
+#include <cstdlib>
+#include <distill/dispatch-inl.hpp>
