@@ -5,6 +5,7 @@
 #include <distill/dispatch.hpp>
 #include <distill/error/error.hpp>
 #include <distill/execution/executor.hpp>
+#include <distill/execution/thread_pool.hpp>
 #include <distill/execution/workspace.hpp>
 #include <distill/loss/alpha_beta.hpp>
 #include <distill/loss/cross_entropy.hpp>
@@ -21,6 +22,10 @@
 #include <distill/loss/total_variation.hpp>
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/numeric/float16.hpp>
+#include <distill/numeric/log_softmax.hpp>
+#include <distill/numeric/log_sum_exp.hpp>
+#include <distill/numeric/softmax.hpp>
+#include <distill/numeric/softmax_options.hpp>
 #include <distill/version.hpp>
 #include <distill/view/as_view.hpp>
 #include <distill/view/flatten_leading.hpp>

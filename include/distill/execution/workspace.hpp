@@ -18,8 +18,8 @@ class workspace {
   static constexpr std::size_t alignment = 64;
 
   workspace() = default;
-  /// Works inside `memory` only; a call that needs more throws shape_error stating how much.
-  explicit workspace(std::span<std::byte> memory) : external_(memory) {}
+  /// Works inside `external` only; a call that needs more throws shape_error stating how much.
+  explicit workspace(std::span<std::byte> external) : external_(external) {}
 
   /// At least `bytes` bytes at 64-byte alignment. What an earlier, smaller request wrote is still there; the rest is
   /// unspecified.

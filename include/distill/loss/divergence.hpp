@@ -20,7 +20,7 @@ namespace detail {
 template <class F, class Real>
 double evaluate_pointwise(const void* functor, const Real* p, const Real* q, Real* slope, std::size_t count) {
   F f;
-  std::memcpy(&f, functor, sizeof(F));
+  if constexpr (!std::is_empty_v<F>) std::memcpy(&f, functor, sizeof(F));
   double sum = 0;
   for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(f.value(p[i], q[i]));
   if (slope != nullptr)
@@ -63,7 +63,7 @@ struct divergence {
                      .temperature_squared = temperature_squared};
     result.function.evaluate_float = &detail::evaluate_pointwise<F, float>;
     result.function.evaluate_double = &detail::evaluate_pointwise<F, double>;
-    std::memcpy(result.function.functor, &function, sizeof(F));
+    if constexpr (!std::is_empty_v<F>) std::memcpy(result.function.functor, &function, sizeof(F));
     return result;
   }
 };

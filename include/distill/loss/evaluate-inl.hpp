@@ -4,49 +4,21 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <bit>
 #include <cmath>
+#include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
 #include <distill/loss/row_job.hpp>
-#include <thread>
 
 namespace distill::inline DISTILL_ABI {
 
 namespace detail {
 
-// The kernels, on the active target.
-void evaluate_rows_float(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
-void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
-
-// Half the last-level cache: a larger gradient is evicted before anybody reads it.
-std::size_t cache_worth_keeping();
+// The kernels: src/evaluate_rows_*.cpp, or evaluate_rows-inl.hpp in header-only mode.
+DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
+DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
 
 // Most losses an evaluation can hold.
 inline constexpr std::size_t most_terms = 8;
-
-// Hands one of at most 64 scratch slots to each block in flight.
-class slot_pool {
- public:
-  explicit slot_pool(std::size_t count) : free_(count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) {}
-
-  int take() {
-    for (;;) {
-      std::uint64_t mask = free_.load(std::memory_order_relaxed);
-      if (mask == 0) {
-        std::this_thread::yield();
-        continue;
-      }
-      const int slot = std::countr_zero(mask);
-      if (free_.compare_exchange_weak(mask, mask & ~(std::uint64_t{1} << slot), std::memory_order_acquire))
-        return slot;
-    }
-  }
-  void give_back(int slot) { free_.fetch_or(std::uint64_t{1} << slot, std::memory_order_release); }
-
- private:
-  std::atomic<std::uint64_t> free_;
-};
 
 // A sum that does not lose what is small (Neumaier).
 class compensated_sum {
@@ -77,12 +49,23 @@ bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
   return m.type == type && (m.column_stride == 1 || m.columns == 1);
 }
 
-// forward_kl reads and writes contiguous 16-bit rows itself.
-DISTILL_INLINE bool reads_16_bit_rows(const row_job& job) {
+// forward_kl reads and writes contiguous bfloat16 rows itself.
+DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute) {
   const element_type type = job.student.type;
-  return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && size_of(type) == 2 &&
+  return compute == element_type::float32 && type == element_type::bfloat16 && job.term_count == 1 &&
+         job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
+}
+
+// Rows so short that forward_kl evaluates them in batches, with two scratch rows for each row of a batch.
+DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
+  constexpr std::size_t most_short_classes = 512;
+  if (job.across_rows || compute != element_type::float32 || job.classes() > most_short_classes) return false;
+  if (reads_bfloat16_rows(job, compute)) return true;
+  return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
+         is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
+         (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, compute) && !job.accumulate));
 }
 
 DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type compute) {
@@ -94,7 +77,8 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
     return plan;
   }
   plan.pitch = (job.classes() + lanes - 1) / lanes * lanes;
-  if (!reads_16_bit_rows(job)) {
+  if (job.short_rows) plan.count = 2 * static_cast<int>(lanes);
+  if (!reads_bfloat16_rows(job, compute)) {
     if (!is_contiguous_row_of(job.student, compute)) plan.student = plan.append();
     if (job.teacher.data != nullptr && !is_contiguous_row_of(job.teacher, compute)) plan.teacher = plan.append();
     const bool in_place = is_contiguous_row_of(job.gradient, compute) && !job.accumulate && job.term_count == 1;
@@ -105,34 +89,23 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
   return plan;
 }
 
-constexpr std::size_t round_up_to_line(std::size_t bytes) {
-  return (bytes + workspace::alignment - 1) / workspace::alignment * workspace::alignment;
-}
-
 // Walks all rows. The first `kept` bytes of the workspace hold the losses and stay.
 DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& executor, workspace& memory,
                         std::size_t kept) {
+  job.short_rows = has_short_rows(job, compute);
   job.scratch = plan_scratch(job, compute);
   const std::size_t bytes_per_row = job.classes() * (size_of(job.student.type) + size_of(job.teacher.type));
-  constexpr std::size_t bytes_per_block = std::size_t{64} << 10, tile = 16;
-  const std::size_t grain = (bytes_per_block / bytes_per_row + 1 + tile - 1) / tile * tile;
-  const std::size_t blocks = bytes_per_row >= bytes_per_block ? job.rows() : (job.rows() + grain - 1) / grain;
-  const std::size_t slots = std::min({std::max<std::size_t>(executor.concurrency(), 1), blocks, std::size_t{64}});
+  const row_blocks blocks(executor, job.rows(), bytes_per_row);
   const std::size_t slot_bytes =
       round_up_to_line(static_cast<std::size_t>(job.scratch.count) * job.scratch.pitch * size_of(compute));
-  std::byte* const base = memory.require(kept + slots * slot_bytes);
+  std::byte* const base = memory.require(kept + blocks.slots * slot_bytes);
   job.losses = reinterpret_cast<double*>(base);
-  slot_pool pool(slots);
-  executor.for_each_block(job.rows(), bytes_per_row >= bytes_per_block ? 1 : grain,
-                          [&](std::size_t begin, std::size_t end) {
-                            const int slot = pool.take();
-                            void* scratch = base + kept + static_cast<std::size_t>(slot) * slot_bytes;
-                            if (compute == element_type::float64)
-                              evaluate_rows_double(job, begin, end, scratch);
-                            else
-                              evaluate_rows_float(job, begin, end, scratch);
-                            pool.give_back(slot);
-                          });
+  blocks.run(executor, base + kept, slot_bytes, [&](std::size_t begin, std::size_t end, void* scratch) {
+    if (compute == element_type::float64)
+      evaluate_rows_double(job, begin, end, scratch);
+    else
+      evaluate_rows_float(job, begin, end, scratch);
+  });
 }
 
 DISTILL_INLINE bool any_unresolved(const row_job& job) {
@@ -196,7 +169,7 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   const bool in_double = student.type == element_type::float64 || job.teacher.type == element_type::float64;
   job.across_rows = detail::walks_across_rows(job);
   job.bypass_cache =
-      gradient.data != nullptr && gradient.rows * gradient.columns * size_of(gradient.type) > detail::cache_worth_keeping();
+      gradient.data != nullptr && gradient.rows * gradient.columns * size_of(gradient.type) > detail::cache_worth_keeping;
 
   workspace own;
   workspace& memory = rows.workspace != nullptr ? *rows.workspace : own;
@@ -230,3 +203,7 @@ DISTILL_INLINE std::string to_string(const loss_term& term) {
 }
 
 }  // namespace distill::inline DISTILL_ABI
+
+#if defined(DISTILL_HEADER_ONLY)
+#include <distill/loss/evaluate_rows-inl.hpp>
+#endif

@@ -27,6 +27,7 @@ struct row_job {
   double* losses = nullptr;         // [term_count][rows] out: value of each row before weight and coefficient
   bool accumulate = false;
   bool across_rows = false;      // few or strided classes: one row per SIMD lane
+  bool short_rows = false;       // forward_kl on rows worth batching
   bool bypass_cache = false;     // the gradient is too large to be worth caching
   bool only_unresolved = false;  // only rows whose losses are not finite: the second attempt, in double
   scratch_rows scratch;

@@ -6,7 +6,7 @@
 #define DISTILL_SIMD_EVALUATE_ROWS_INL_HPP
 #endif
 
-#include <distill/simd/forward_kl-inl.hpp>
+#include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
@@ -176,13 +176,17 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   const hn::ScalableTag<T> d;
   using D = decltype(d);
   const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
+  const auto takes_part = [&](size_t i) {
+    for (size_t term = 0; term < job.term_count; ++term)
+      if (job.counts(job.terms[term], i)) return true;
+    return false;
+  };
   bool all = true;
-  for (size_t r = 0; r < count; ++r) all = all && job.weight(row + r) != 0;
-  const auto takes_part = [&](size_t i) { return job.weight(i) != 0; };
+  for (size_t r = 0; r < count; ++r) all = all && takes_part(row + r);
   LaneRows<std::remove_const_t<D>> rows;
   rows.classes = job.classes();
   rows.exponentials = scratch;
-  rows.differences = scratch + pitch;
+  rows.others = scratch + pitch;
   rows.student = LoadTile(d, job.student, row, count, all, takes_part, scratch + 2 * pitch);
   if (job.teacher.data != nullptr)
     rows.teacher = LoadTile(d, job.teacher, row, count, all, takes_part, scratch + 3 * pitch);
@@ -215,11 +219,19 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
 
 // ---- a range of rows
 
-template <class Student, class Teacher, class Gradient>
-HWY_INLINE bool IsDirect(const row_job& job) {
-  const bool gradient = job.gradient.data == nullptr || std::is_same_v<Gradient, float> ||
-                        (IsContiguousRowOf<Gradient>(job.gradient) && !job.accumulate);
-  return IsContiguousRowOf<Student>(job.student) && IsContiguousRowOf<Teacher>(job.teacher) && gradient;
+// bfloat16 rows that forward_kl reads and writes without a copy.
+HWY_INLINE bool IsBfloat16Throughout(const row_job& job) {
+  const bool copied = job.scratch.student >= 0 || job.scratch.teacher >= 0 || job.scratch.gradient >= 0;
+  return !copied && job.student.type == element_type::bfloat16;
+}
+
+// All three matrices hold elements of type T; or rows are copied to and from float.
+template <class D, class T>
+HWY_INLINE void ForwardKlRange(const row_job& job, size_t begin, size_t end, float* scratch) {
+  if (job.short_rows)
+    ForwardKlShortRows<D, T, T, T>(job, scratch).Run(begin, end);
+  else
+    ForwardKlRows<D, T, T, T>(job, scratch).Run(begin, end);
 }
 
 template <class T>
@@ -228,13 +240,8 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
     if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
       const hn::ScalableTag<float> d;
       using D = std::remove_const_t<decltype(d)>;
-      if (job.scratch.student < 0 && job.scratch.teacher < 0) {
-        if (IsDirect<bfloat16, bfloat16, bfloat16>(job))
-          return ForwardKlRows<D, bfloat16, bfloat16, bfloat16>(job, scratch).Run(begin, end);
-        if (IsDirect<float16, float16, float16>(job))
-          return ForwardKlRows<D, float16, float16, float16>(job, scratch).Run(begin, end);
-      }
-      return ForwardKlRows<D, float, float, float>(job, scratch).Run(begin, end);
+      if (IsBfloat16Throughout(job)) return ForwardKlRange<D, bfloat16>(job, begin, end, scratch);
+      return ForwardKlRange<D, float>(job, begin, end, scratch);
     }
   }
   if (job.across_rows) {
@@ -250,11 +257,11 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
   }
 }
 
-inline void EvaluateRowsFloat(const row_job& job, size_t begin, size_t end, void* scratch) {
-  EvaluateRange(job, begin, end, static_cast<float*>(scratch));
-}
-inline void EvaluateRowsDouble(const row_job& job, size_t begin, size_t end, void* scratch) {
-  EvaluateRange(job, begin, end, static_cast<double*>(scratch));
+// Rows [begin, end) of a job in the compute type T, with the scratch rows the job plans.
+template <class T>
+void EvaluateRows(const row_job& job, size_t begin, size_t end, void* scratch) {
+  EvaluateRange(job, begin, end, static_cast<T*>(scratch));
+  RestoreX87();
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -20,6 +20,14 @@ using Real = hn::TFromD<D>;
 inline constexpr double kLog2e = 1.4426950408889634074;
 inline constexpr double kLn2 = 0.69314718055994530942;
 
+// To be called on leaving the kernels. Without AVX, g++ may keep a spilled 64-bit value in an MMX register, after which
+// the caller's long double arithmetic would give NaN.
+HWY_INLINE void RestoreX87() {
+#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+  _mm_empty();
+#endif
+}
+
 // The larger of v and bound; NaN stays NaN, which Max alone does not promise on every target.
 template <class D, class V>
 HWY_INLINE V AtLeast(D d, V v, Real<D> bound) {
@@ -58,22 +66,6 @@ HWY_INLINE void NearestPower(D d, V v, V& k, V& power) {
   }
 }
 
-// 2^f for |f| <= 1/2: relative error 7.5e-8 (float), 1e-17 (double), before rounding.
-template <class D, class V>
-HWY_INLINE V PowerOfFraction(D d, V f) {
-  if constexpr (sizeof(Real<D>) == 4) {
-    return Polynomial(d, f, 1.00000007165f, 0.693146967065f, 0.240221197237f, 0.0555071327186f,
-                      0.00967554134312f, 0.0013276472632f);
-  } else {
-    const V q = Polynomial(d, f, 0.69314718055994530942, 0.24022650695910071228, 0.055504108664821580038,
-                           0.0096181291076284829995, 0.0013333558146428405475, 0.00015403530393362878114,
-                           0.000015252733804120622925, 1.3215486815887596257e-6, 1.0178085967526365898e-7,
-                           7.0548944313283709827e-9, 4.4455494020093988802e-10, 2.5733502850581951591e-11,
-                           1.3691489802639771736e-12);
-    return hn::MulAdd(f, q, hn::Set(d, 1.0));
-  }
-}
-
 // (2^f - 1) for |f| <= 1/2, relative error 1.1e-8 (float), 3e-21 (double), before rounding.
 template <class D, class V>
 HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
@@ -89,23 +81,39 @@ HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
   }
 }
 
-// 2^v for v below the exponent bias; 0 from -bias down, -inf included; NaN for NaN.
+// 2^v for v below the exponent bias; 0 from -bias down, -inf included; NaN for NaN; exactly 1 for 0. Relative error
+// 1.1e-8 (float), 3e-21 (double), before rounding.
 template <class D, class V>
 HWY_INLINE V Exp2(D d, V v) {
-#if HWY_TARGET <= HWY_AVX3
-  if constexpr (std::is_same_v<V, hn::Vec512<float>>) {
-    // vscalefps takes floor(v), so the fraction is taken downwards: on [0, 1) instead of [-1/2, 1/2].
-    const V f{_mm512_reduce_ps(v.raw, 0x01)};
-    const V p = Polynomial(d, f, 0.999999925064f, 0.693153073207f, 0.240153616983f,
-                           0.0558263182317f, 0.0089893398766f, 0.00187757676566f);
-    return V{_mm512_scalef_ps(p.raw, v.raw)};
-  }
-#endif
   constexpr Real<D> lowest = sizeof(Real<D>) == 4 ? -127 : -1023;
   V k, power;
   const V clamped = AtLeast(d, v, lowest);
   NearestPower(d, clamped, k, power);
-  return hn::Mul(PowerOfFraction(d, hn::Sub(clamped, k)), power);
+  return hn::MulAdd(PowerOfFractionMinus1(d, hn::Sub(clamped, k)), power, power);
+}
+
+// The same with a relative error of 9.2e-8 before rounding, in float only: two operations fewer, and four fewer where
+// the processor has instructions for it.
+template <class D, class V>
+HWY_INLINE V Exp2Fast(D d, V v) {
+  if constexpr (sizeof(Real<D>) == 8) return Exp2(d, v);
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (std::is_same_v<V, hn::Vec512<float>>) {
+    // vscalefps takes floor(v), so the fraction is taken downwards: on [0, 1) instead of [-1/2, 1/2].
+    const V f{_mm512_reduce_ps(v.raw, 0x01)};
+    const V p = Polynomial(d, f, 1.0f, 0.693151311818f, 0.24016445004f, 0.0557999134242f, 0.00901702996368f,
+                           0.00186713021149f);
+    return V{_mm512_scalef_ps(p.raw, v.raw)};
+  }
+#endif
+  if constexpr (sizeof(Real<D>) == 4) {
+    V k, power;
+    const V clamped = AtLeast(d, v, -127.0f);
+    NearestPower(d, clamped, k, power);
+    const V p = Polynomial(d, hn::Sub(clamped, k), 1.0f, 0.693146977603f, 0.240222420855f, 0.0555073373724f,
+                           0.00967151263982f, 0.00132647290963f);
+    return hn::Mul(p, power);
+  }
 }
 
 // 2^v - 1 for v <= 0, with full relative accuracy near 0; -1 for -inf.

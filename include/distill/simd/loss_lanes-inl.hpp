@@ -82,7 +82,7 @@ struct LaneRows {
   using T = Real<D>;
   LaneTile<T> student, teacher;
   T* exponentials;
-  T* differences;
+  T* others;
   T* gradient;  // [classes][lanes] in scratch; null: value only
   size_t classes;
   bool add;
@@ -103,22 +103,23 @@ HWY_INLINE hn::Vec<D> LaneMaximum(D d, const LaneTile<Real<D>>& tile, size_t cla
 
 template <bool kSame, class D>
 HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
-  const auto scale = ScaleOf<Real<D>>(term);
+  // With one class the probability is 1 whatever the logit: exactly, if the logits do not count.
+  const auto scale = rows.classes > 1 ? ScaleOf<Real<D>>(term) : PairScale<Real<D>>{0, 0};
   const auto teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
   const auto t = LaneMaximum(d, rows.teacher, rows.classes), z = LaneMaximum(d, rows.student, rows.classes);
-  const auto reference = hn::Mul(t, teacher_scale);
-  const auto shift = kSame ? hn::Mul(hn::Sub(t, z), teacher_scale) : hn::NegMulAdd(z, student_scale, reference);
-  return {teacher_scale, student_scale, hn::Neg(reference), hn::Sub(shift, reference), hn::Neg(shift)};
+  const auto teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)), student_origin = hn::Neg(hn::Mul(z, student_scale));
+  return {teacher_scale, student_scale, teacher_origin, student_origin,
+          kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin)};
 }
 
 // Exponentials of the whole tile into scratch and their sums; `weighted` is Σ e log2(e / student's).
 template <class D>
 struct LanePairSums {
-  LaneSums<D> teacher, difference, weighted;
-  HWY_INLINE explicit LanePairSums(D d) : teacher(d), difference(d), weighted(d) {}
+  LaneSums<D> teacher, other, weighted;
+  HWY_INLINE explicit LanePairSums(D d) : teacher(d), other(d), weighted(d) {}
 };
 
-template <bool kSame, bool kMasked, class D>
+template <Form kForm, bool kSame, bool kMasked, class D>
 HWY_INLINE LanePairSums<D> ExponentiateLanes(D d, const LaneRows<D>& rows,
                                              const PairScaleVectors<hn::Vec<D>>& scale) {
   using V = hn::Vec<D>;
@@ -126,20 +127,25 @@ HWY_INLINE LanePairSums<D> ExponentiateLanes(D d, const LaneRows<D>& rows,
   const size_t lanes = hn::Lanes(d);
   for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
     const size_t end = HWY_MIN(rows.classes, begin + kBlockClasses);
-    V teacher = hn::Zero(d), difference = hn::Zero(d), weighted = hn::Zero(d);
+    V teacher = hn::Zero(d), other = hn::Zero(d), weighted = hn::Zero(d);
     for (size_t c = begin; c < end; ++c) {
       const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
-      const auto pair = PairedExp2<kSame, kMasked>(d, t, z, scale);
+      Pair<V> pair;
+      if constexpr (kForm == Form::kApart) {
+        pair = PairApart(d, t, z, scale);
+        pair.ratio = hn::MulSub(t, scale.teacher_scale, hn::Mul(z, scale.student_scale));
+      } else {
+        pair = PairClose<kSame, kMasked>(d, t, z, scale);
+      }
       hn::StoreU(pair.teacher, d, rows.exponentials + c * lanes);
-      hn::StoreU(pair.difference, d, rows.differences + c * lanes);
+      hn::StoreU(pair.other, d, rows.others + c * lanes);
+      if constexpr (kMasked) pair.ratio = hn::IfThenZeroElse(hn::Eq(t, hn::Neg(hn::Inf(d))), pair.ratio);
       teacher = hn::Add(teacher, pair.teacher);
-      difference = hn::Add(difference, pair.difference);
-      V ratio = pair.log2_ratio;
-      if constexpr (kMasked) ratio = hn::IfThenZeroElse(hn::Eq(t, hn::Neg(hn::Inf(d))), ratio);
-      weighted = hn::MulAdd(pair.teacher, ratio, weighted);
+      other = hn::Add(other, pair.other);
+      weighted = hn::MulAdd(pair.teacher, pair.ratio, weighted);
     }
     sums.teacher.Add(d, teacher);
-    sums.difference.Add(d, difference);
+    sums.other.Add(d, other);
     sums.weighted.Add(d, weighted);
   }
   return sums;
@@ -155,37 +161,98 @@ HWY_INLINE void StoreLaneValues(D, double* values, F part) {
     hn::StoreU(part(std::integral_constant<size_t, 1>()), wide, values + hn::Lanes(wide));
 }
 
-template <bool kSame, class D>
-HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
-                               double* values) {
-  using V = hn::Vec<D>;
-  using Wide = typename LaneSums<D>::Wide;
-  const Wide wide;
-  const auto scale = LaneScale<kSame>(d, rows, term);
-  auto sums = ExponentiateLanes<kSame, false>(d, rows, scale);
-  const auto finite = [&](auto part) HWY_ATTR { return AllFinite(wide, sums.weighted.template Part<part()>()); };
-  bool all_finite = finite(std::integral_constant<size_t, 0>());
-  if constexpr (LaneSums<D>::kParts == 2) all_finite = all_finite && finite(std::integral_constant<size_t, 1>());
-  if (!all_finite) sums = ExponentiateLanes<kSame, true>(d, rows, scale);
-  const auto ln2 = hn::Set(wide, kLn2), term_scale = hn::Set(wide, term.scale()), zero = hn::Zero(wide);
-  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
-    const auto norm = hn::Div(hn::Set(wide, 1.0), sums.teacher.template Part<part()>());
-    const auto excess = hn::Mul(sums.difference.template Part<part()>(), norm);
-    const auto log_ratio = hn::Mul(hn::Mul(sums.weighted.template Part<part()>(), norm), ln2);
-    const auto value = hn::Mul(hn::Add(log_ratio, Log1p(wide, excess)), term_scale);
-    return hn::IfThenElse(hn::Lt(value, zero), zero, value);
-  });
-  if (rows.gradient == nullptr) return;
-  const V teacher_sum = LaneSums<D>::Joined(d, sums.teacher.template Part<0>(), sums.teacher.template Part<1>());
-  const V difference_sum =
-      LaneSums<D>::Joined(d, sums.difference.template Part<0>(), sums.difference.template Part<1>());
-  const V student_factor = hn::Div(factor, hn::Add(teacher_sum, difference_sum));
-  const V teacher_factor = hn::Neg(hn::Mul(hn::Div(difference_sum, teacher_sum), student_factor));
+// Lanes whose log2 ratios span little from the start.
+template <class D>
+HWY_INLINE hn::Vec<D> LaneRatioRange(D d, const LaneRows<D>& rows, const PairScaleVectors<hn::Vec<D>>& scale) {
+  auto maximum = hn::Neg(hn::Inf(d)), minimum = hn::Inf(d);
   for (size_t c = 0; c < rows.classes; ++c) {
-    const V e = hn::LoadU(d, rows.exponentials + c * hn::Lanes(d));
-    const V difference = hn::LoadU(d, rows.differences + c * hn::Lanes(d));
-    StoreLaneGradient(d, rows, c, hn::MulAdd(difference, student_factor, hn::Mul(e, teacher_factor)));
+    const auto ratio = hn::MulSub(rows.teacher.Class(d, c), scale.teacher_scale,
+                                  hn::Mul(rows.student.Class(d, c), scale.student_scale));
+    maximum = hn::Max(maximum, ratio);
+    minimum = hn::Min(minimum, ratio);
   }
+  return hn::Sub(maximum, minimum);
+}
+
+// Forward KL of all lanes in one form: values, and the factors of the gradient
+// other * other_factor + teacher * teacher_factor.
+template <Form kForm, bool kSame, class D>
+HWY_INLINE void ForwardKlLanesAs(D d, const LaneRows<D>& rows, const PairScaleVectors<hn::Vec<D>>& scale,
+                                 double* values, hn::Vec<D>& other_factor, hn::Vec<D>& teacher_factor) {
+  using V = hn::Vec<D>;
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  constexpr std::integral_constant<size_t, 0> first;
+  constexpr std::integral_constant<size_t, Sums::kParts - 1> last;
+  auto sums = ExponentiateLanes<kForm, kSame, false>(d, rows, scale);
+  if (!AllFinite(wide, sums.weighted.template Part<first>()) || !AllFinite(wide, sums.weighted.template Part<last>()))
+    sums = ExponentiateLanes<kForm, kSame, true>(d, rows, scale);
+  Sums origin(d);
+  if constexpr (kForm == Form::kApart) {
+    origin.Add(d, scale.teacher_origin);
+    origin.Add(d, hn::Neg(scale.student_origin));
+  }
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
+    const auto teacher = sums.teacher.template Part<part()>(), other = sums.other.template Part<part()>();
+    const auto norm = hn::Div(hn::Set(wide, 1.0), teacher);
+    const auto difference = kForm == Form::kApart ? hn::Sub(other, teacher) : other;
+    const auto log2_ratio =
+        hn::MulAdd(sums.weighted.template Part<part()>(), norm, origin.template Part<part()>());
+    return hn::MulAdd(log2_ratio, hn::Set(wide, kLn2), Log1p(wide, hn::Mul(difference, norm)));
+  });
+  const V teacher = Sums::Joined(d, sums.teacher.template Part<first>(), sums.teacher.template Part<last>());
+  const V other = Sums::Joined(d, sums.other.template Part<first>(), sums.other.template Part<last>());
+  const V one = hn::Set(d, Real<D>{1});
+  if constexpr (kForm == Form::kApart) {
+    other_factor = hn::Div(one, other);
+    teacher_factor = hn::Neg(hn::Div(one, teacher));
+  } else {
+    other_factor = hn::Div(one, hn::Add(teacher, other));
+    teacher_factor = hn::Neg(hn::Mul(hn::Div(other, teacher), other_factor));
+  }
+}
+
+// Lanes are evaluated apart unless they are close: from the start, or judged by the value. Which form a lane gets
+// does not depend on its neighbours.
+template <bool kSame, class D>
+HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn::Vec<D> factor, double* values) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  const size_t lanes = hn::Lanes(d);
+  const auto scale = LaneScale<kSame>(d, rows, term);
+  const auto store = [&](V other_scale, V teacher_scale) HWY_ATTR {
+    for (size_t c = 0; rows.gradient != nullptr && c < rows.classes; ++c) {
+      const V e = hn::LoadU(d, rows.exponentials + c * lanes), other = hn::LoadU(d, rows.others + c * lanes);
+      StoreLaneGradient(d, rows, c, hn::MulAdd(other, other_scale, hn::Mul(e, teacher_scale)));
+    }
+    rows.add = true;
+  };
+  // 1 in the lanes to be evaluated close, for comparison with 1.
+  HWY_ALIGN T close[HWY_MAX_BYTES / sizeof(T)];
+  HWY_ALIGN double close_values[HWY_MAX_BYTES / sizeof(T)];
+  const V one = hn::Set(d, T{1}), limit = hn::Set(d, T{kCloseRange});
+  const V from_start = hn::IfThenElseZero(hn::Le(LaneRatioRange(d, rows, scale), limit), one);
+  hn::Store(from_start, d, close);
+  bool any_close = true, any_apart = !hn::AllTrue(d, hn::Eq(from_start, one));
+  V other_factor, teacher_factor;
+  if (any_apart) {
+    ForwardKlLanesAs<Form::kApart, kSame>(d, rows, scale, values, other_factor, teacher_factor);
+    any_close = false;
+    for (size_t i = 0; i < lanes; ++i) {
+      if (values[i] < kCloseValue) close[i] = 1;
+      any_close = any_close || close[i] == 1;
+    }
+    const V zeroed = hn::IfThenZeroElse(hn::Eq(hn::Load(d, close), one), factor);
+    store(hn::Mul(other_factor, zeroed), hn::Mul(teacher_factor, zeroed));
+  }
+  if (any_close) {
+    ForwardKlLanesAs<Form::kClose, kSame>(d, rows, scale, close_values, other_factor, teacher_factor);
+    for (size_t i = 0; i < lanes; ++i)
+      if (!any_apart || close[i] == 1) values[i] = close_values[i];
+    const V kept = hn::IfThenElseZero(hn::Eq(hn::Load(d, close), one), factor);
+    store(hn::Mul(other_factor, kept), hn::Mul(teacher_factor, kept));
+  }
+  for (size_t i = 0; i < lanes; ++i) values[i] = (values[i] < 0 ? 0 : values[i]) * term.scale();
 }
 
 template <bool kSame, class Op, class D>
@@ -197,9 +264,9 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
   const typename Sums::Wide wide;
   const size_t lanes = hn::Lanes(d);
   const auto scale = LaneScale<kSame>(d, rows, term);
-  const auto sums = ExponentiateLanes<kSame, true>(d, rows, scale);
+  const auto sums = ExponentiateLanes<Form::kClose, kSame, true>(d, rows, scale);
   const V teacher_sum = Sums::Joined(d, sums.teacher.template Part<0>(), sums.teacher.template Part<1>());
-  const V difference_sum = Sums::Joined(d, sums.difference.template Part<0>(), sums.difference.template Part<1>());
+  const V difference_sum = Sums::Joined(d, sums.other.template Part<0>(), sums.other.template Part<1>());
   const V ln2 = hn::Set(d, static_cast<T>(kLn2)), one = hn::Set(d, T{1});
   const V teacher_norm = hn::Div(one, teacher_sum);
   const V student_norm = hn::Div(one, hn::Add(teacher_sum, difference_sum));
@@ -212,7 +279,7 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
     V value_block = hn::Zero(d), slope_block = hn::Zero(d);
     for (size_t c = begin; c < HWY_MIN(rows.classes, begin + kBlockClasses); ++c) {
       const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
-      const V e = hn::LoadU(d, rows.exponentials + c * lanes), difference = hn::LoadU(d, rows.differences + c * lanes);
+      const V e = hn::LoadU(d, rows.exponentials + c * lanes), difference = hn::LoadU(d, rows.others + c * lanes);
       Probabilities<V> x;
       x.p = hn::Mul(e, teacher_norm);
       x.q = hn::Mul(hn::Add(e, difference), student_norm);
@@ -225,7 +292,7 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
       value_block = hn::Add(value_block, f);
       slope_block = hn::Add(slope_block, qu);
       hn::StoreU(qu, d, rows.exponentials + c * lanes);
-      hn::StoreU(x.q, d, rows.differences + c * lanes);
+      hn::StoreU(x.q, d, rows.others + c * lanes);
     }
     value.Add(d, value_block);
     mean_slope.Add(d, slope_block);
@@ -243,7 +310,7 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
   const V shift = Sums::Joined(d, mean_slope.template Part<0>(), mean_slope.template Part<1>());
   const V poisoned_factor = hn::Add(factor, poison);
   for (size_t c = 0; c < rows.classes; ++c) {
-    const V qu = hn::LoadU(d, rows.exponentials + c * lanes), q = hn::LoadU(d, rows.differences + c * lanes);
+    const V qu = hn::LoadU(d, rows.exponentials + c * lanes), q = hn::LoadU(d, rows.others + c * lanes);
     StoreLaneGradient(d, rows, c, hn::Mul(poisoned_factor, hn::NegMulAdd(q, shift, qu)));
   }
 }

@@ -81,7 +81,7 @@ struct RowView {
 template <class T>
 struct RowScratch {
   T* exponentials;  // of the teacher, then q u
-  T* differences;   // of the exponentials, then q
+  T* others;        // the student's, or the differences; then q
   T* slopes;        // a user's df/dq
 };
 
@@ -117,60 +117,89 @@ HWY_INLINE PairScale<T> ScaleOf(const loss_term& term) {
   return {static_cast<T>(kLog2e / term.teacher_temperature), static_cast<T>(kLog2e / term.temperature)};
 }
 
-// First pass: exponentials into scratch, their sums.
+// The form a row is evaluated in, judged by the range of log2 ratios at its start.
 template <class D>
+HWY_INLINE Form FormOf(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale) {
+  constexpr size_t kSample = 256;
+  const auto teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
+  auto maximum = hn::Neg(hn::Inf(d)), minimum = hn::Inf(d);
+  for (size_t j = 0; j + hn::Lanes(d) <= HWY_MIN(row.classes, kSample); j += hn::Lanes(d)) {
+    const auto t = hn::LoadU(d, row.teacher + j), z = hn::LoadU(d, row.student + j);
+    const auto ratio = hn::MulSub(t, teacher_scale, hn::Mul(z, student_scale));
+    maximum = hn::Max(maximum, ratio);
+    minimum = hn::Min(minimum, ratio);
+  }
+  const auto limit = hn::Set(d, Real<D>{kCloseRange});
+  return hn::AllFalse(d, hn::Gt(hn::Sub(maximum, minimum), limit)) ? Form::kClose : Form::kApart;
+}
+
+// First pass: exponentials into scratch, their sums.
+template <Form kForm, bool kSame, class D>
 HWY_INLINE PairNorms ExponentiateRow(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
                                      const RowScratch<Real<D>>& scratch) {
-  const bool same = scale.teacher_scale == scale.student_scale;
   const auto vectors = VectorsOf(d, scale);
-  WideSum<D> teacher_sum(d), difference_sum(d);
-  auto teacher_block = hn::Zero(d), difference_block = hn::Zero(d);
+  WideSum<D> teacher_sum(d), other_sum(d);
+  auto teacher_block = hn::Zero(d), other_block = hn::Zero(d);
   ForEachVector(
       d, row.classes,
       [&](size_t j, size_t count) HWY_ATTR {
         const auto t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
-        const auto pair = same ? PairedExp2<true, true>(d, t, z, vectors) : PairedExp2<false, true>(d, t, z, vectors);
+        const auto pair =
+            kForm == Form::kApart ? PairApart(d, t, z, vectors) : PairClose<kSame, true>(d, t, z, vectors);
         hn::StoreU(pair.teacher, d, scratch.exponentials + j);
-        hn::StoreU(pair.difference, d, scratch.differences + j);
+        hn::StoreU(pair.other, d, scratch.others + j);
         teacher_block = hn::Add(teacher_block, pair.teacher);
-        difference_block = hn::Add(difference_block, pair.difference);
+        other_block = hn::Add(other_block, pair.other);
       },
       [&]() HWY_ATTR {
         teacher_sum.Add(d, teacher_block);
-        difference_sum.Add(d, difference_block);
-        teacher_block = difference_block = hn::Zero(d);
+        other_sum.Add(d, other_block);
+        teacher_block = other_block = hn::Zero(d);
       });
-  return NormsOf(teacher_sum.Total(d), difference_sum.Total(d));
+  const double teacher = teacher_sum.Total(d), other = other_sum.Total(d);
+  return NormsOf(teacher, kForm == Form::kApart ? other - teacher : other);
 }
 
 // Second pass: calls f(j, count, probabilities) for each vector.
-template <class D, class F, class G>
+template <Form kForm, bool kSame, class D, class F, class G>
 HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
                                    const PairNorms& norms, const RowScratch<Real<D>>& scratch, F f, G flush) {
   using T = Real<D>;
   using V = hn::Vec<D>;
-  const bool same = scale.teacher_scale == scale.student_scale;
+  const auto set = [&](double value) HWY_ATTR { return hn::Set(d, static_cast<T>(value)); };
   const auto vectors = VectorsOf(d, scale);
-  const V ln2 = hn::Set(d, static_cast<T>(kLn2));
-  const V teacher_origin = hn::Set(d, static_cast<T>(-scale.reference - norms.log2_teacher_sum));
-  const V student_origin = hn::Set(d, static_cast<T>(scale.shift - scale.reference - norms.log2_student_sum));
-  const V teacher_norm = hn::Set(d, static_cast<T>(norms.teacher_norm));
-  const V student_norm = hn::Set(d, static_cast<T>(norms.student_norm));
-  const V norm_difference = hn::Set(d, static_cast<T>(norms.norm_difference));
-  const V log_sum_ratio = hn::Set(d, static_cast<T>(norms.log_sum_ratio));
+  const double student_origin = kForm == Form::kApart
+                                    ? static_cast<double>(scale.student_origin)
+                                    : static_cast<double>(scale.teacher_origin) - scale.Log2RatioOrigin();
+  const V ln2 = set(kLn2), teacher_log_origin = set(scale.teacher_origin - norms.log2_teacher_sum);
+  const V student_log_origin = set(student_origin - norms.log2_student_sum);
+  const V log_ratio_origin = kForm == Form::kApart
+                                 ? set(kLn2 * (static_cast<double>(scale.teacher_origin) - scale.student_origin) +
+                                       norms.log_sum_ratio)
+                                 : set(norms.log_sum_ratio);
+  const V teacher_norm = set(norms.teacher_norm), student_norm = set(norms.student_norm);
+  const V norm_difference = set(norms.norm_difference);
   ForEachVector(
       d, row.classes,
       [&](size_t j, size_t count) HWY_ATTR {
         const V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
-        const V e = hn::LoadU(d, scratch.exponentials + j), difference = hn::LoadU(d, scratch.differences + j);
-        const V log2_ratio = same ? Log2Ratio<true>(d, t, z, vectors) : Log2Ratio<false>(d, t, z, vectors);
+        const V e = hn::LoadU(d, scratch.exponentials + j), other = hn::LoadU(d, scratch.others + j);
         Probabilities<V> x;
         x.p = hn::Mul(e, teacher_norm);
-        x.q = hn::Mul(hn::Add(e, difference), student_norm);
-        x.difference = hn::MulAdd(difference, student_norm, hn::Mul(e, norm_difference));
-        x.log_ratio = hn::MulAdd(log2_ratio, ln2, log_sum_ratio);
-        x.log_p = hn::Mul(hn::MulAdd(t, vectors.teacher_scale, teacher_origin), ln2);
-        x.log_q = hn::Mul(hn::MulAdd(z, vectors.student_scale, student_origin), ln2);
+        V log2_ratio;
+        if constexpr (kForm == Form::kApart) {
+          x.q = hn::Mul(other, student_norm);
+          x.difference = hn::Sub(x.q, x.p);
+          log2_ratio = kSame ? hn::Mul(hn::Sub(t, z), vectors.teacher_scale)
+                             : hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, vectors.student_scale));
+        } else {
+          x.q = hn::Mul(hn::Add(e, other), student_norm);
+          x.difference = hn::MulAdd(other, student_norm, hn::Mul(e, norm_difference));
+          log2_ratio = Log2Ratio<kSame>(d, t, z, vectors);
+        }
+        x.log_ratio = hn::MulAdd(log2_ratio, ln2, log_ratio_origin);
+        x.log_p = hn::Mul(hn::MulAdd(t, vectors.teacher_scale, teacher_log_origin), ln2);
+        x.log_q = hn::Mul(hn::MulAdd(z, vectors.student_scale, student_log_origin), ln2);
         f(j, count, x);
       },
       flush);
@@ -183,22 +212,21 @@ HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<R
   const auto k = hn::Set(d, static_cast<Real<D>>(factor));
   const auto shift = hn::Set(d, static_cast<Real<D>>(mean_slope));
   ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
-    const auto qu = hn::LoadU(d, scratch.exponentials + j), q = hn::LoadU(d, scratch.differences + j);
+    const auto qu = hn::LoadU(d, scratch.exponentials + j), q = hn::LoadU(d, scratch.others + j);
     StoreGradient(d, row, j, count, hn::Mul(k, hn::NegMulAdd(q, shift, qu)));
   });
 }
 
-// Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite.
-template <class Op, class D>
-HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
+// Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite. In form kApart a
+// value that should have been evaluated in form kClose comes back without its gradient.
+template <Form kForm, bool kSame, class Op, class D>
+HWY_INLINE double PointwiseRowAs(Op op, D d, const PairScale<Real<D>>& scale, const RowView<Real<D>>& row,
                                  const RowScratch<Real<D>>& scratch, double factor) {
   using V = hn::Vec<D>;
-  auto scale = ScaleOf<Real<D>>(term);
-  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
-  const PairNorms norms = ExponentiateRow(d, row, scale, scratch);
+  const PairNorms norms = ExponentiateRow<kForm, kSame>(d, row, scale, scratch);
   WideSum<D> value(d), mean_slope(d);
   V value_block = hn::Zero(d), slope_block = hn::Zero(d);
-  ForEachProbability(
+  ForEachProbability<kForm, kSame>(
       d, row, scale, norms, scratch,
       [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
         V f, qu;
@@ -206,7 +234,7 @@ HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowVie
         value_block = hn::Add(value_block, f);
         slope_block = hn::Add(slope_block, qu);
         hn::StoreU(qu, d, scratch.exponentials + j);
-        hn::StoreU(x.q, d, scratch.differences + j);
+        hn::StoreU(x.q, d, scratch.others + j);
       },
       [&]() HWY_ATTR {
         value.Add(d, value_block);
@@ -216,11 +244,34 @@ HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowVie
   // A sum that is not finite in the norms has not reached the operators' selections.
   const double sum = value.Total(d) + 0 * (norms.teacher_norm + norms.student_norm);
   const bool resolved = std::isfinite(sum) || sizeof(Real<D>) == 8;
-  if (row.gradient != nullptr && resolved) {
+  const bool again = kForm == Form::kApart && sum < kCloseValue;
+  if (row.gradient != nullptr && resolved && !again) {
     const double poison = std::isnan(sum) ? sum : 0;
     StoreSlopes(d, row, scratch, mean_slope.Total(d), factor + poison);
   }
-  return sum < 0 ? 0 : sum;  // rounding may leave a divergence of nearly 0 below it; NaN stays
+  return sum;
+}
+
+template <bool kSame, class Op, class D>
+HWY_INLINE double PointwiseRowAtOrigins(Op op, D d, const PairScale<Real<D>>& scale, const RowView<Real<D>>& row,
+                                        const RowScratch<Real<D>>& scratch, double factor) {
+  if constexpr (sizeof(Real<D>) == 4) {
+    if (FormOf(d, row, scale) == Form::kApart) {
+      const double value = PointwiseRowAs<Form::kApart, kSame>(op, d, scale, row, scratch, factor);
+      if (!(value < kCloseValue)) return value;
+    }
+  }
+  return PointwiseRowAs<Form::kClose, kSame>(op, d, scale, row, scratch, factor);
+}
+
+template <class Op, class D>
+HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
+                                 const RowScratch<Real<D>>& scratch, double factor) {
+  auto scale = ScaleOf<Real<D>>(term);
+  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
+  const double value = scale.IsSame() ? PointwiseRowAtOrigins<true>(op, d, scale, row, scratch, factor)
+                                      : PointwiseRowAtOrigins<false>(op, d, scale, row, scratch, factor);
+  return value < 0 ? 0 : value;  // rounding may leave a divergence of nearly 0 below it; NaN stays
 }
 
 // The same for a user's functor, which sees p and q of the whole row at once.
@@ -231,27 +282,31 @@ HWY_NOINLINE double UserRow(D d, const loss_term& term, const RowView<Real<D>>& 
   using V = hn::Vec<D>;
   auto scale = ScaleOf<T>(term);
   scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
-  const PairNorms norms = ExponentiateRow(d, row, scale, scratch);
-  ForEachProbability(
-      d, row, scale, norms, scratch,
-      [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
-        hn::StoreU(x.p, d, scratch.exponentials + j);
-        hn::StoreU(x.q, d, scratch.differences + j);
-      },
-      [] {});
+  const auto fill = [&](auto same) HWY_ATTR {
+    const PairNorms norms = ExponentiateRow<Form::kClose, same()>(d, row, scale, scratch);
+    ForEachProbability<Form::kClose, same()>(
+        d, row, scale, norms, scratch,
+        [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
+          hn::StoreU(x.p, d, scratch.exponentials + j);
+          hn::StoreU(x.q, d, scratch.others + j);
+        },
+        [] {});
+    return norms;
+  };
+  const PairNorms norms = scale.IsSame() ? fill(std::true_type()) : fill(std::false_type());
   double sum;
   T* slopes = row.gradient != nullptr ? scratch.slopes : nullptr;
   if constexpr (sizeof(T) == 4)
-    sum = term.function.evaluate_float(term.function.functor, scratch.exponentials, scratch.differences, slopes,
+    sum = term.function.evaluate_float(term.function.functor, scratch.exponentials, scratch.others, slopes,
                                        row.classes);
   else
-    sum = term.function.evaluate_double(term.function.functor, scratch.exponentials, scratch.differences, slopes,
+    sum = term.function.evaluate_double(term.function.functor, scratch.exponentials, scratch.others, slopes,
                                         row.classes);
   sum += 0 * (norms.teacher_norm + norms.student_norm);
   if (row.gradient == nullptr || (!std::isfinite(sum) && sizeof(T) == 4)) return sum;
   WideSum<D> mean_slope(d);
   ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
-    const V q = LoadUpTo(d, scratch.differences + j, count);
+    const V q = LoadUpTo(d, scratch.others + j, count);
     const V u = LoadUpTo(d, scratch.slopes + j, count);
     const V qu = ProductOrZero(d, q, u);
     mean_slope.Add(d, qu);

@@ -1,9 +1,11 @@
-// exp(teacher) and exp(student) of the same classes, from two exponentials, such that their difference keeps its
-// digits when they are nearly equal.
+// The exponentials of teacher and student logits of the same classes, in one of two forms.
 //
-// With b the larger of the two exponents and w = log2 of their ratio, the larger exponential is 2^b and the smaller
-// is 2^b (1 + m), m = 2^-|w| - 1 in (-1, 0]. The difference 2^b m never comes from a subtraction of nearly equal
-// numbers, and nothing overflows however far the two lie apart.
+// Apart: both exponentials. Their difference is left to a subtraction, which is good enough where the distributions
+// differ visibly.
+// Close: the teacher's exponential, and the difference of the two with full relative accuracy however nearly equal
+// they are. With b the larger of the two exponents and w = log2 of their ratio, the larger exponential is 2^b and
+// the smaller is 2^b (1 + m), m = 2^-|w| - 1 in (-1, 0]: the difference 2^b m never comes from a subtraction of
+// nearly equal numbers, and nothing overflows however far the two lie apart. It costs about twice as much.
 #if defined(DISTILL_SIMD_PAIRED_EXPONENTIAL_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_PAIRED_EXPONENTIAL_INL_HPP
 #undef DISTILL_SIMD_PAIRED_EXPONENTIAL_INL_HPP
@@ -18,81 +20,90 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// From logits to exponents of 2: teacher * teacher_scale - reference, and the same for the student with a reference
-// that is `shift` lower. Any references within a few units of the maxima serve.
+enum class Form { kApart, kClose };
+
+// From logits to exponents of 2: logit * scale + origin, with origins that bring both maxima near 0. Any within a few
+// units serve, and the accumulated results say which were used.
 template <class T>
 struct PairScale {
   T teacher_scale, student_scale;
-  T reference = 0, shift = 0;
+  T teacher_origin = 0, student_origin = 0;
+  T ratio_origin = 0;  // form kClose: see Log2Ratio
 
-  // student exponent = student * student_scale - (reference - shift)
+  bool IsSame() const { return teacher_scale == student_scale; }
+
   void RefersTo(T teacher_maximum, T student_maximum) {
-    reference = teacher_maximum * teacher_scale;
-    shift = teacher_scale == student_scale ? (teacher_maximum - student_maximum) * teacher_scale
-                                           : reference - student_maximum * student_scale;
+    teacher_origin = -teacher_maximum * teacher_scale;
+    student_origin = -student_maximum * student_scale;
+    ratio_origin = IsSame() ? student_maximum - teacher_maximum : teacher_origin - student_origin;
+  }
+  // What Log2Ratio adds to the ratio of the scaled logits.
+  double Log2RatioOrigin() const {
+    return IsSame() ? static_cast<double>(ratio_origin) * static_cast<double>(teacher_scale) : ratio_origin;
   }
 };
 
 // The same as vectors: one row's scale in every lane, or a row's in each.
 template <class V>
 struct PairScaleVectors {
-  V teacher_scale, student_scale;
-  V teacher_origin, student_origin;  // added to the scaled logits
-  V ratio_origin;                    // their difference, teacher - student
+  V teacher_scale, student_scale, teacher_origin, student_origin, ratio_origin;
 };
 
 template <class D>
 HWY_INLINE PairScaleVectors<hn::Vec<D>> VectorsOf(D d, const PairScale<Real<D>>& scale) {
-  return {hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale), hn::Set(d, -scale.reference),
-          hn::Set(d, scale.shift - scale.reference), hn::Set(d, -scale.shift)};
+  return {hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale), hn::Set(d, scale.teacher_origin),
+          hn::Set(d, scale.student_origin), hn::Set(d, scale.ratio_origin)};
 }
 
-template <class V>
-struct Pair {
-  V log2_ratio;   // teacher exponent - student exponent
-  V larger;       // the larger exponent
-  V teacher;      // 2^teacher exponent
-  V difference;   // 2^student exponent - 2^teacher exponent
-};
-
-// kSame: one temperature for both. kMasked: logits may be -inf; without it they are finite, or the results are not.
+// log2 of the ratio of the exponentials in the frame of form kClose. With one temperature the logits are subtracted
+// first: exactly, when they are nearly equal, and to 0 when they differ by a constant.
 template <bool kSame, class D, class V>
 HWY_INLINE V Log2Ratio(D, V t, V z, const PairScaleVectors<V>& scale) {
-  // With one temperature the logits are subtracted first: exactly, when they are nearly equal.
   if constexpr (kSame)
-    return hn::MulAdd(hn::Sub(t, z), scale.teacher_scale, scale.ratio_origin);
+    return hn::Mul(hn::Add(hn::Sub(t, z), scale.ratio_origin), scale.teacher_scale);
   else
     return hn::MulAdd(t, scale.teacher_scale, hn::NegMulAdd(z, scale.student_scale, scale.ratio_origin));
 }
 
+template <class V>
+struct Pair {
+  V teacher;  // 2^teacher exponent
+  V other;    // kApart: 2^student exponent; kClose: 2^student exponent - 2^teacher exponent
+  V ratio;    // kClose: log2 of the ratio
+};
+
+template <class D, class V>
+HWY_INLINE Pair<V> PairApart(D d, V t, V z, const PairScaleVectors<V>& scale) {
+  return {Exp2Fast(d, hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin)),
+          Exp2Fast(d, hn::MulAdd(z, scale.student_scale, scale.student_origin)), hn::Zero(d)};
+}
+
+// kSame: one temperature for both. kMasked: logits may be -inf; without it they are finite, or the results are not.
 template <bool kSame, bool kMasked, class D, class V>
-HWY_INLINE Pair<V> PairedExp2(D d, V t, V z, const PairScaleVectors<V>& scale) {
+HWY_INLINE Pair<V> PairClose(D d, V t, V z, const PairScaleVectors<V>& scale) {
   const V zero = hn::Zero(d);
   const V y = hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin);
-  Pair<V> pair;
-  pair.log2_ratio = Log2Ratio<kSame>(d, t, z, scale);
-  pair.larger = hn::Sub(y, hn::Min(pair.log2_ratio, zero));
+  V ratio = Log2Ratio<kSame>(d, t, z, scale);
+  V exponent = hn::Sub(y, hn::Min(ratio, zero));
   if constexpr (kMasked) {
     const V masked = hn::Neg(hn::Inf(d));
     const auto no_teacher = hn::Eq(t, masked);
-    pair.larger = hn::IfThenElse(no_teacher, hn::MulAdd(z, scale.student_scale, scale.student_origin), pair.larger);
+    exponent = hn::IfThenElse(no_teacher, hn::MulAdd(z, scale.student_scale, scale.student_origin), exponent);
     // Both -inf: the pair is (0, 0) whatever ratio stands here, so it must not be the NaN of inf - inf.
-    pair.log2_ratio = hn::IfThenZeroElse(hn::And(no_teacher, hn::Eq(z, masked)), pair.log2_ratio);
+    ratio = hn::IfThenZeroElse(hn::And(no_teacher, hn::Eq(z, masked)), ratio);
   }
-  const V larger = Exp2(d, pair.larger);
-  const V deficit = hn::Mul(larger, Exp2Minus1(d, hn::Neg(hn::Abs(pair.log2_ratio))));  // <= 0
-  const V sign = hn::And(pair.log2_ratio, hn::SignBit(d));
-  pair.teacher = hn::Add(larger, hn::IfThenElseZero(hn::Lt(pair.log2_ratio, zero), deficit));
-  pair.difference = hn::Xor(deficit, sign);
-  return pair;
+  const V larger = Exp2(d, exponent);
+  const V deficit = hn::Mul(larger, Exp2Minus1(d, hn::Or(ratio, hn::SignBit(d))));  // <= 0
+  const V teacher = hn::IfThenElse(hn::Lt(ratio, zero), hn::Add(larger, deficit), larger);
+  return {teacher, hn::Xor(deficit, hn::And(ratio, hn::SignBit(d))), ratio};
 }
 
-// log(1 + x) and x - log(1 + x) for x > -1, in double, without cancellation near 0.
-HWY_INLINE double MinusLog1p(double x) {
-  if (x > -0.01 && x < 0.01)
-    return x * x * (1.0 / 2 - x * (1.0 / 3 - x * (1.0 / 4 - x * (1.0 / 5 - x * (1.0 / 6 - x * (1.0 / 7 - x / 8))))));
-  return x - std::log1p(x);
-}
+// Ranges of log2 ratios up to this are evaluated in form kClose from the start.
+inline constexpr float kCloseRange = 3;
+
+// Values below this, before T², are evaluated in form kClose whatever the range was: the error of form kApart
+// is about 1e-7 of a value of 1.
+inline constexpr double kCloseValue = 0.1;
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

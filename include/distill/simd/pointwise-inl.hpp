@@ -42,7 +42,9 @@ struct ForwardKl {
 struct SoftCrossEntropy {
   template <class D, class V>
   HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
-    f = hn::Neg(ProductOrZero(d, x.p, x.log_q));
+    // A probability that rounds to 1 has logarithm 0: with one class the loss is 0, not a rounding error.
+    const V log_q = hn::IfThenZeroElse(hn::Ge(x.q, hn::Set(d, Real<D>{1})), x.log_q);
+    f = hn::Neg(ProductOrZero(d, x.p, log_q));
     qu = x.difference;
   }
 };
@@ -131,37 +133,44 @@ struct SkewedReverseKl {
 struct AlphaBeta {
   double alpha, beta;
 
-  // e^v - 1 for any v.
+  // e^v - 1. For v > 1 a subtraction of 1 loses nothing, up to the largest power.
   template <class D, class V>
-  static HWY_INLINE V ExpMinus1(D d, V v) {
-    const V scaled = hn::Mul(v, hn::Set(d, static_cast<Real<D>>(kLog2e)));
+  HWY_INLINE V ExpMinus1(D d, V v) const {
+    using T = Real<D>;
+    const V scaled = hn::Mul(v, hn::Set(d, static_cast<T>(kLog2e)));
     const V small = Exp2Minus1(d, hn::Neg(hn::Abs(scaled)));
-    // e^a - 1 = -(e^-a - 1) / e^-a
-    const V large = hn::Div(hn::Neg(small), hn::Add(small, hn::Set(d, Real<D>{1})));
+    if (alpha >= 0 && beta >= 0) return small;  // then no exponent is positive
+    const V one = hn::Set(d, T{1});
+    const V limit = hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023));
+    const V large = hn::IfThenElse(hn::Gt(v, one), hn::Sub(Exp2(d, hn::Min(scaled, limit)), one),
+                                   hn::Div(hn::Neg(small), hn::Add(small, one)));
     return hn::IfThenElse(hn::Gt(v, hn::Zero(d)), large, small);
   }
 
-  // f for log ratio `a` of the larger probability b to the smaller, whose parameters are `large` and `small`.
+  // b^s, capped at the largest power of 2.
   template <class D, class V>
-  static HWY_INLINE V Value(D d, V log_b, V a, V large, V small) {
+  HWY_INLINE V PowerOf(D d, V log_b) const {
     using T = Real<D>;
-    const V zero = hn::Zero(d), one = hn::Set(d, T{1});
-    const V s = hn::Add(large, small);
-    const V power = Exp2(d, hn::Min(hn::Mul(hn::Mul(s, log_b), hn::Set(d, static_cast<T>(kLog2e))),
-                                    hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023))));
-    const V es = ExpMinus1(d, hn::Neg(hn::Mul(s, a))), eb = ExpMinus1(d, hn::Neg(hn::Mul(small, a)));
-    const auto no_s = hn::Eq(s, zero), no_small = hn::Eq(small, zero), no_large = hn::Eq(large, zero);
-    const V es_over_s = hn::IfThenElse(no_s, hn::Neg(a), hn::Div(es, hn::IfThenElse(no_s, one, s)));
-    const V safe_small = hn::IfThenElse(no_small, one, small), safe_large = hn::IfThenElse(no_large, one, large);
-    // general: [small es/s - eb] / (large small); limits where a parameter is 0
-    const V general = hn::Div(hn::Sub(hn::Mul(small, es_over_s), eb), hn::Mul(safe_large, safe_small));
-    const V at_small_0 = hn::Div(hn::Add(es_over_s, a), safe_large);
-    const V at_large_0 =
-        hn::Div(hn::Sub(hn::Neg(hn::Mul(small, hn::Mul(a, hn::Add(eb, one)))), eb), hn::Mul(safe_small, safe_small));
-    const V at_both_0 = hn::Mul(hn::Mul(hn::Set(d, T{0.5}), a), a);
-    V bracket = hn::IfThenElse(no_small, at_small_0, hn::IfThenElse(no_large, at_large_0, general));
-    bracket = hn::IfThenElse(hn::And(no_small, no_large), at_both_0, bracket);
-    return hn::Mul(power, bracket);
+    const V exponent = hn::Mul(log_b, hn::Set(d, static_cast<T>((alpha + beta) * kLog2e)));
+    return Exp2(d, hn::Min(exponent, hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023))));
+  }
+
+  // f / b^s for the log ratio `a` of the larger probability to the smaller, whose parameter is `small`;
+  // with expm1(-s a) and expm1(-small a) at hand. Where a parameter is 0, the limit.
+  template <class D, class V>
+  HWY_INLINE V Bracket(D d, V a, V small, V exp_s, V exp_small) const {
+    using T = Real<D>;
+    const double s = alpha + beta;
+    const V exp_s_over_s = s == 0 ? hn::Neg(a) : hn::Mul(exp_s, hn::Set(d, static_cast<T>(1 / s)));
+    if (alpha != 0 && beta != 0)
+      return hn::Mul(hn::Sub(hn::Mul(small, exp_s_over_s), exp_small),
+                     hn::Set(d, static_cast<T>(1 / (alpha * beta))));
+    if (s == 0) return hn::Mul(hn::Mul(hn::Set(d, T{0.5}), a), a);
+    const V inverse = hn::Set(d, static_cast<T>(1 / s)), one = hn::Set(d, T{1});  // s is the parameter that is not 0
+    const V small_0 = hn::Mul(hn::Add(exp_s_over_s, a), inverse);
+    const V tail = hn::Mul(hn::Mul(small, a), hn::Add(exp_small, one));
+    const V large_0 = hn::Mul(hn::Neg(hn::Add(tail, exp_small)), hn::Mul(inverse, inverse));
+    return hn::IfThenElse(hn::Eq(small, hn::Zero(d)), small_0, large_0);
   }
 
   template <class D, class V>
@@ -170,30 +179,25 @@ struct AlphaBeta {
     const V zero = hn::Zero(d), one = hn::Set(d, T{1});
     const V va = hn::Set(d, static_cast<T>(alpha)), vb = hn::Set(d, static_cast<T>(beta));
     const auto student_larger = hn::Lt(x.log_ratio, zero);
-    const V log_b = hn::IfThenElse(student_larger, x.log_q, x.log_p);
+    const V power = PowerOf(d, hn::IfThenElse(student_larger, x.log_q, x.log_p));
     // A ratio of infinity is capped where every power of it has vanished; what then remains is the finite limit.
-    const V cap = hn::Set(d, static_cast<T>(1e30));
-    const V a = hn::Abs(x.log_ratio);
-    const V capped = hn::Min(a, cap);
-    const V large = hn::IfThenElse(student_larger, vb, va), small = hn::IfThenElse(student_larger, va, vb);
-    const auto both_zero = hn::And(hn::Eq(x.p, zero), hn::Eq(x.q, zero));
-    f = Value(d, log_b, capped, large, small);
+    const V a = hn::Abs(x.log_ratio), capped = hn::Min(a, hn::Set(d, static_cast<T>(1e30)));
+    const V small = hn::IfThenElse(student_larger, va, vb);  // the parameter of the smaller probability
+    const V exp_s = ExpMinus1(d, hn::Mul(capped, hn::Set(d, static_cast<T>(-(alpha + beta)))));
+    const V exp_small = ExpMinus1(d, hn::Neg(hn::Mul(small, capped)));
+    f = hn::Mul(power, Bracket(d, capped, small, exp_s, exp_small));
     const auto diverges = hn::And(hn::Eq(a, hn::Inf(d)), hn::Le(small, zero));
     f = hn::IfThenElse(diverges, hn::Inf(d), f);
-    // q u = (q^s - p^α q^β) / α; for α = 0 its limit q^β log(q / p)
-    const V s = hn::Set(d, static_cast<T>(alpha + beta));
-    const V limit = hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 127 : 1023));
-    const V power = Exp2(d, hn::Min(hn::Mul(hn::Mul(s, log_b), hn::Set(d, static_cast<T>(kLog2e))), limit));
-    const V toward_student = ExpMinus1(d, hn::Neg(hn::Mul(va, capped)));  // larger is q: 1 - (p/q)^α
-    const V toward_teacher = hn::Sub(ExpMinus1(d, hn::Neg(hn::Mul(s, capped))),
-                                     ExpMinus1(d, hn::Neg(hn::Mul(vb, capped))));
+    // q u = (q^s - p^α q^β) / α; for α = 0 its limit q^β log(q / p). Where q is the larger, exp_small is the power
+    // (p / q)^α - 1; elsewhere exp_small is (q / p)^β - 1 and exp_s is (q / p)^s - 1.
     if (alpha != 0) {
-      const V difference = hn::IfThenElse(student_larger, hn::Neg(toward_student), toward_teacher);
-      qu = hn::Mul(power, hn::Div(difference, va));
+      const V difference = hn::IfThenElse(student_larger, hn::Neg(exp_small), hn::Sub(exp_s, exp_small));
+      qu = hn::Mul(power, hn::Mul(difference, hn::Set(d, static_cast<T>(1 / alpha))));
     } else {
-      const V weight = hn::IfThenElse(student_larger, one, hn::Add(ExpMinus1(d, hn::Neg(hn::Mul(vb, capped))), one));
+      const V weight = hn::IfThenElse(student_larger, one, hn::Add(exp_small, one));
       qu = hn::Neg(hn::Mul(hn::Mul(power, weight), hn::CopySign(capped, x.log_ratio)));
     }
+    const auto both_zero = hn::And(hn::Eq(x.p, zero), hn::Eq(x.q, zero));
     f = hn::IfThenZeroElse(both_zero, f);
     qu = hn::IfThenZeroElse(both_zero, qu);
   }

@@ -29,10 +29,28 @@ HWY_INLINE hn::Vec<D> LoadAs([[maybe_unused]] D d, const bfloat16* p) {
   const auto words = hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p));
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, words)));
 }
+// Highway emulates the conversions without infinities, NaN and rounding where the processor has none.
+#if HWY_TARGET <= HWY_AVX2 || HWY_TARGET == HWY_NEON
+inline constexpr bool kConvertsFloat16 = true;
+#else
+inline constexpr bool kConvertsFloat16 = false;
+#endif
+
 template <class D>
 HWY_INLINE hn::Vec<D> LoadAs([[maybe_unused]] D d, const float16* p) {
-  const hn::Rebind<hwy::float16_t, D> d16;
-  return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+  if constexpr (kConvertsFloat16) {
+    const hn::Rebind<hwy::float16_t, D> d16;
+    return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+  } else {
+    const hn::Rebind<uint16_t, D> d16;
+    const hn::RebindToUnsigned<D> du;
+    const auto word = hn::PromoteTo(du, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)));
+    const auto magnitude = hn::ShiftLeft<13>(hn::And(word, hn::Set(du, 0x7fffu)));
+    const auto finite = hn::BitCast(du, hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112f)));
+    const auto special = hn::Gt(magnitude, hn::Set(du, 0x0f7fffffu));
+    const auto value = hn::IfThenElse(special, hn::Or(magnitude, hn::Set(du, 0x7f800000u)), finite);
+    return hn::BitCast(d, hn::Or(value, hn::ShiftLeft<16>(hn::And(word, hn::Set(du, 0x8000u)))));
+  }
 }
 
 template <class D>
@@ -53,8 +71,23 @@ HWY_INLINE void StoreAs([[maybe_unused]] D d, hn::Vec<D> v, bfloat16* p) {
 }
 template <class D>
 HWY_INLINE void StoreAs([[maybe_unused]] D d, hn::Vec<D> v, float16* p) {
-  const hn::Rebind<hwy::float16_t, D> d16;
-  hn::StoreU(hn::DemoteTo(d16, v), d16, reinterpret_cast<hwy::float16_t*>(p));
+  if constexpr (kConvertsFloat16) {
+    const hn::Rebind<hwy::float16_t, D> d16;
+    hn::StoreU(hn::DemoteTo(d16, v), d16, reinterpret_cast<hwy::float16_t*>(p));
+  } else {  // as float16's constructor
+    const hn::Rebind<uint16_t, D> d16;
+    const hn::RebindToSigned<D> di;
+    const auto word = hn::BitCast(di, v), magnitude = hn::And(word, hn::Set(di, 0x7fffffff));
+    const auto last = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 1));
+    const auto normal = hn::ShiftRight<13>(hn::Add(magnitude, hn::Add(last, hn::Set(di, 0xfff - 0x38000000))));
+    const auto aligned = hn::Add(hn::BitCast(d, magnitude), hn::Set(d, 0.5f));
+    const auto small = hn::Sub(hn::BitCast(di, aligned), hn::Set(di, 0x3f000000));
+    auto half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 0x38800000)), small, normal);
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x477fffff)), hn::Set(di, 0x7c00), half);
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7f800000)), hn::Set(di, 0x7e00), half);
+    const auto sign = hn::And(hn::ShiftRight<16>(word), hn::Set(di, 0x8000));
+    hn::StoreU(hn::DemoteTo(d16, hn::Or(half, sign)), d16, reinterpret_cast<uint16_t*>(p));
+  }
 }
 
 // ---- the first `count` lanes only; the others read as 0 and are never touched in memory

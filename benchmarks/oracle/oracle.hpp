@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "problem/problem.hpp"
+
+/// The answers, in long double and straight from the formulas; nothing of the library is included here.
+namespace benchmarks {
+
+struct row_logits {
+  std::span<const long double> student;
+  std::span<const long double> teacher;
+  std::size_t label;
+};
+
+/// Writes the row's part of the output and returns its part of the value.
+using row_rule = std::function<long double(const row_logits&, std::span<long double> output)>;
+
+struct oracle_rule {
+  std::string name;
+  row_rule row;                ///< empty: there is nothing to compare
+  bool mean_over_rows = true;  ///< value and output are divided by the number of rows
+  bool has_value = true;
+  bool has_output = true;
+  bool one_output_per_row = false;
+};
+
+struct expected_answer {
+  double value = 0;
+  std::vector<double> output;  ///< row-major
+  double largest_output = 0;
+};
+
+template <class Element>
+expected_answer solve(const oracle_rule& rule, const problem<Element>& task, std::size_t rows);
+
+namespace oracle {
+
+// Losses at one temperature T for both models; those on probabilities are multiplied by T^2.
+oracle_rule forward_kl(long double temperature);
+oracle_rule reverse_kl(long double temperature);
+oracle_rule jensen_shannon(long double temperature, long double beta);
+oracle_rule skewed_forward_kl(long double temperature, long double alpha);
+oracle_rule skewed_reverse_kl(long double temperature, long double alpha);
+oracle_rule total_variation(long double temperature);
+oracle_rule alpha_beta(long double temperature, long double alpha, long double beta);
+oracle_rule soft_cross_entropy(long double temperature);
+oracle_rule cross_entropy();
+oracle_rule logit_mse();
+oracle_rule weighted_sum(std::vector<std::pair<long double, oracle_rule>> terms);
+oracle_rule value_only(oracle_rule rule);
+
+// Of the student's logits at T = 1.
+oracle_rule softmax();
+oracle_rule log_softmax();
+oracle_rule log_sum_exp();
+/// softmax(teacher) - softmax(student), neither scaled nor averaged: what a log_softmax backward leaves.
+oracle_rule probability_difference();
+
+oracle_rule nothing();
+
+}  // namespace oracle
+}  // namespace benchmarks

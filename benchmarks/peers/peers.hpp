@@ -1,0 +1,27 @@
+#pragma once
+
+#include "peers/contender.hpp"
+
+/// The implementations the library is measured against. A list is empty where its package is not installed.
+namespace benchmarks {
+
+/// Value and gradient of forward KL at T = 2: autograd ("torch_eager") and the gradient written by hand.
+peer_list<float> torch_forward_kl();
+peer_list<bfloat16_bits> torch_forward_kl_bfloat16();
+peer_list<float> torch_softmax();
+
+/// One softmax forward.
+peer_list<float> onednn_softmax();
+peer_list<float> onednn_log_softmax();
+/// softmax(teacher), logsoftmax(student), logsoftmax backward: the gradient at T = 1, without the value.
+peer_list<float> onednn_gradient_chain();
+
+peer_list<float> eigen_forward_kl();
+peer_list<float> xtensor_forward_kl();
+
+/// Reads two arrays and writes one, with plain and with streaming (non-temporal) stores: the memory limit.
+peer_list<float> memory_floor();
+/// Reads two arrays.
+peer_list<float> read_floor();
+
+}  // namespace benchmarks

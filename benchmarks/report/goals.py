@@ -1,0 +1,67 @@
+"""What the library promises, as ratios inside one run and as errors against the oracle."""
+
+from dataclasses import dataclass
+
+VOCABULARIES = ("256x32000", "64x128256", "32x151936")
+IN_CACHE = ("8192x128", "1024x1000")
+FEW_CLASSES = ("4096x10",)
+EVERY_SHAPE = FEW_CLASSES + IN_CACHE + VOCABULARIES
+
+
+@dataclass(frozen=True)
+class Goal:
+    task: str
+    shapes: tuple
+    label: str
+    top: str     # the ratio is the time of `top` ...
+    bottom: str  # ... over the time of `bottom`; "floor" is the faster of the memory floors
+    bound: float
+    at_least: bool
+    threads: int = 1
+    statistic: str = "median"
+    error: str = ""  # instead of a ratio: this error of the library itself
+
+    def met_by(self, ratio):
+        return ratio >= self.bound if self.at_least else ratio <= self.bound
+
+    def text(self):
+        return f"{'>=' if self.at_least else '<='} {self.bound:g}"
+
+
+def _forward_kl(shapes, threads, softmax, chain, eager, floor=None):
+    task = "forward_kl"
+    goals = [
+        Goal(task, shapes, "time / one oneDNN softmax", "distill", "onednn_softmax", softmax, False, threads),
+        Goal(task, shapes, "x faster than the oneDNN chain", "onednn_chain", "distill", chain, True, threads),
+        Goal(task, shapes, "x faster than torch eager's best", "torch_eager", "distill", eager, True, threads,
+             "minimum"),
+    ]
+    if floor:
+        goals.append(Goal(task, shapes, "share of the memory floor", "floor", "distill", floor, True, threads))
+    return goals
+
+
+def _error(task, shapes, label, bound, error):
+    return Goal(task, shapes, label, "", "", bound, False, error=error)
+
+
+GOALS = [
+    *_forward_kl(FEW_CLASSES, 1, softmax=0.65, chain=7, eager=18),
+    *_forward_kl(IN_CACHE, 1, softmax=0.85, chain=3.8, eager=15),
+    *_forward_kl(VOCABULARIES, 1, softmax=0.65, chain=4.2, eager=18, floor=0.60),
+    Goal("forward_kl", VOCABULARIES, "x faster than torch by hand", "torch_analytic", "distill", 11, True),
+    *_forward_kl(VOCABULARIES, 2, softmax=0.60, chain=4.8, eager=20, floor=0.70),
+    Goal("forward_kl", VOCABULARIES, "x faster than torch by hand", "torch_analytic", "distill", 14, True, 2),
+    Goal("forward_kl_bfloat16", VOCABULARIES, "x faster than torch eager's best", "torch_eager", "distill", 20,
+         True, 1, "minimum"),
+    Goal("forward_kl_bfloat16", VOCABULARIES, "x faster than torch eager's best", "torch_eager", "distill", 22,
+         True, 2, "minimum"),
+    *(_error("forward_kl", EVERY_SHAPE, label, bound, error) for label, bound, error in (
+        ("relative error of the value", 5e-7, "value_error"),
+        ("error of the gradient", 1e-6, "output_error"),
+        ("value, near-equal rows", 1e-5, "near_equal_value_error"))),
+    _error("forward_kl_bfloat16", VOCABULARIES, "relative error of the value", 1e-6, "value_error"),
+    Goal("value_only", VOCABULARIES, "share of the read floor", "floor", "value", 0.75, True),
+    Goal("value_only", VOCABULARIES, "share of the read floor", "floor", "value", 0.90, True, 2),
+    Goal("dispatch", IN_CACHE, "AVX2: share of AVX-512", "AVX3", "AVX2", 0.60, True),
+]

@@ -1,0 +1,203 @@
+#include <algorithm>
+#include <distill/dispatch.hpp>
+#include <distill/version.hpp>
+#include <functional>
+#include <map>
+
+#include "bitmap.hpp"
+#include "line_chart.hpp"
+#include "machine.hpp"
+#include "report.hpp"
+#include "report_template.hpp"
+#include "summary.hpp"
+#include "text.hpp"
+
+namespace fashion_mnist {
+namespace {
+
+using placeholder_values = std::map<std::string, std::string>;
+using epoch_value = std::function<double(const epoch_record&)>;
+
+/// The text with every {{name}} replaced.
+std::string fill(std::string text, const placeholder_values& values) {
+  for (const auto& [name, value] : values) {
+    const std::string placeholder = "{{" + name + "}}";
+    for (auto found = text.find(placeholder); found != std::string::npos;
+         found = text.find(placeholder, found + value.size())) {
+      text.replace(found, placeholder.size(), value);
+    }
+  }
+  return text;
+}
+
+curve curve_of(const std::string& style, const std::vector<student_result>& students,
+               const epoch_value& value) {
+  curve curve{style, {}, {}, {}};
+  for (std::size_t epoch = 0; epoch < students.front().records.size(); ++epoch) {
+    std::vector<double> values;
+    for (const student_result& student : students) values.push_back(value(student.records[epoch]));
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    curve.middle.push_back(spread_of(values).mean);
+    curve.low.push_back(*low);
+    curve.high.push_back(*high);
+  }
+  return curve;
+}
+
+std::string student_chart(const std::string& title, const results& outcome, const epoch_value& value,
+                          std::vector<reference_line> references = {}) {
+  return svg({title,
+              {curve_of("hard", outcome.hard_label_students, value),
+               curve_of("distilled", outcome.distilled_students, value)},
+              std::move(references)});
+}
+
+std::string column_heads() {
+  std::string html;
+  for (const char* name : column_names) html += std::string("<th scope='col'>") + name + "</th>";
+  return html;
+}
+
+std::string table_rows(const results& outcome) {
+  std::string html;
+  for (const table_row& row : result_table(outcome)) {
+    html += "<tr><th scope='row'>" + row.front() + "</th>";
+    for (std::size_t column = 1; column < row.size(); ++column) {
+      html +=
+          std::string("<td data-column='") + column_names[column] + "'><span>" + row[column] + "</span></td>";
+    }
+    html += "</tr>\n";
+  }
+  return html;
+}
+
+std::string trial_rows(const results& outcome) {
+  std::string html;
+  for (const temperature_trial& trial : outcome.trials) {
+    const bool chosen = trial.temperature == outcome.temperature;
+    html += std::string("<tr") + (chosen ? " class='chosen'" : "") + "><td>" + fixed(trial.temperature, 0) +
+            (chosen ? " (chosen)" : "") + "</td><td>" + percent(trial.validation.accuracy, 2) + "</td><td>" +
+            fixed(trial.validation.negative_log_likelihood, 3) + "</td></tr>\n";
+  }
+  return html;
+}
+
+/// The three likeliest classes as bars.
+std::string probability_bars(const std::string& heading, const vector& probabilities) {
+  std::vector<index> classes(static_cast<std::size_t>(class_count));
+  for (index i = 0; i < class_count; ++i) classes[static_cast<std::size_t>(i)] = i;
+  std::partial_sort(classes.begin(), classes.begin() + 3, classes.end(),
+                    [&](index a, index b) { return probabilities(a) > probabilities(b); });
+  std::string html = "<b>" + heading + "</b>";
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    const std::string share = percent(static_cast<double>(probabilities(classes[rank])), 1);
+    html += std::string("<span>") + class_name(classes[rank]) +
+            "</span><i style='width:" + share.substr(0, share.find(' ')) + "%'></i><span>" + share +
+            "</span>";
+  }
+  return html;
+}
+
+std::string soft_label_cards(const results& outcome) {
+  std::string html;
+  for (const soft_label& example : outcome.soft_labels) {
+    const std::string name = class_name(example.label);
+    html += "<div class='card'><h3>Label: " + name + "</h3><img alt='image of class " + name + "' src='" +
+            bitmap_uri(example.pixels) + "'><div class='bars'>" +
+            probability_bars("temperature 1", example.probabilities) +
+            probability_bars("temperature " + fixed(softening_temperature, 0), example.softened) +
+            "</div></div>\n";
+  }
+  return html;
+}
+
+std::string describe(const perceptron_shape& shape) {
+  std::string text = "multilayer perceptron ";
+  for (std::size_t i = 0; i < shape.widths.size(); ++i) {
+    text += (i == 0 ? "" : "–") + std::to_string(shape.widths[i]);
+  }
+  return shape.dropout > 0 ? text + ", dropout " + fixed(shape.dropout, 1) : text;
+}
+
+std::string describe(const training_plan& plan) {
+  std::string text = std::to_string(plan.epochs) + " epochs of Adam, batches of " +
+                     std::to_string(plan.batch_size) + ", learning rate " + fixed(plan.learning_rate, 4) +
+                     " falling to 0 along a cosine";
+  return plan.mirror ? text + ", images mirrored every other time" : text;
+}
+
+placeholder_values measured(const results& outcome) {
+  const double gain = 100 * spread_of(accuracy_gains(outcome)).mean;
+  const model_cost& teacher = outcome.teacher_cost;
+  const model_cost& student = outcome.student_cost;
+  return {
+      {"gain", signed_fixed(gain, 2)},
+      {"size_ratio",
+       fixed(static_cast<double>(teacher.parameters) / static_cast<double>(student.parameters), 0)},
+      {"speed_ratio", fixed(teacher.microseconds_per_image / student.microseconds_per_image, 0)},
+      {"teacher_parameters", grouped(teacher.parameters)},
+      {"student_parameters", grouped(student.parameters)},
+      {"teacher_time", fixed(teacher.microseconds_per_image, 1)},
+      {"student_time", fixed(student.microseconds_per_image, 1)},
+      {"temperature", fixed(outcome.temperature, 0)},
+      {"time", minutes(outcome.seconds)},
+      {"verdict", verdict(outcome)},
+      {"result_columns", column_heads()},
+      {"result_rows", table_rows(outcome)},
+      {"trial_rows", trial_rows(outcome)},
+      {"soft_labels", soft_label_cards(outcome)},
+  };
+}
+
+placeholder_values charts(const results& outcome) {
+  const scores& teacher = outcome.teacher_validation;
+  return {
+      {"accuracy_chart",
+       student_chart("Validation accuracy of the students over epochs", outcome,
+                     [](const epoch_record& epoch) { return 100 * epoch.validation.accuracy; },
+                     {{"teacher", 100 * teacher.accuracy}})},
+      {"likelihood_chart",
+       student_chart("Validation negative log-likelihood of the students over epochs", outcome,
+                     [](const epoch_record& epoch) { return epoch.validation.negative_log_likelihood; },
+                     {{"teacher", teacher.negative_log_likelihood}})},
+      {"loss_chart", student_chart("Training loss of the students over epochs", outcome,
+                                   [](const epoch_record& epoch) { return epoch.training_loss; })},
+  };
+}
+
+placeholder_values planned(const experiment_plan& plan) {
+  return {
+      {"quick_notice", plan.name == "quick"
+                           ? "<p class='notice'>This was a quick run on few images and epochs. It "
+                             "shows that everything works; its numbers mean little.</p>"
+                           : ""},
+      {"seeds", counted(plan.seed_count, "seed")},
+      {"training_size", grouped(plan.sizes.training)},
+      {"validation_size", grouped(plan.sizes.validation)},
+      {"test_size", grouped(plan.sizes.test)},
+      {"teacher_shape", describe(plan.teacher_shape)},
+      {"teacher_training", describe(plan.teacher_training)},
+      {"student_shape", describe(plan.student_shape)},
+      {"student_training", describe(plan.student_training)},
+  };
+}
+
+placeholder_values environment() {
+  const auto& version = distill::version;
+  return {{"machine", machine_name()},
+          {"version", std::to_string(version.major) + "." + std::to_string(version.minor) + "." +
+                          std::to_string(version.patch)},
+          {"simd_target", distill::active_target()}};
+}
+
+}  // namespace
+
+std::string html_report(const experiment_plan& plan, const results& outcome) {
+  std::string page = report_template;
+  for (const auto& values : {measured(outcome), charts(outcome), planned(plan), environment()}) {
+    page = fill(std::move(page), values);
+  }
+  return page;
+}
+
+}  // namespace fashion_mnist

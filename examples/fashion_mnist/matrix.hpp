@@ -1,0 +1,21 @@
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdint>
+#include <vector>
+
+namespace fashion_mnist {
+
+/// One row per image: inputs, activations, logits and their gradients.
+using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using vector = Eigen::VectorXf;
+/// One row per image, grey values 0..255 as stored in the files.
+using pixel_matrix = Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using label_vector = std::vector<std::uint8_t>;
+using index = Eigen::Index;
+
+inline constexpr index image_side = 28;
+inline constexpr index pixel_count = image_side * image_side;
+inline constexpr index class_count = 10;
+
+}  // namespace fashion_mnist

@@ -1,0 +1,70 @@
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <distill/distill.hpp>
+#include <vector>
+
+#include "support/oracle_sweep.hpp"
+#include "support/random_logits.hpp"
+
+using namespace distill;
+
+TEST_CASE("an objective against the oracle") {
+  support::check_against_oracle(support::short_objective_case);
+  support::check_against_oracle(support::long_objective_case);
+}
+
+TEST_CASE("an objective is the weighted sum of its losses, each with its own denominator") {
+  for (const std::size_t classes : {6u, 90u}) {
+    const auto logits = support::independent_logits(8, classes, 4);
+    const matrix_view z(logits.student.data(), 8, classes), t(logits.teacher.data(), 8, classes);
+    const std::vector<std::int64_t> labels = {0, -100, 2, 3, -100, -100, 1, 0};
+    const std::vector<float> weights = {1, 2, 0, 0.5f, -1, 1, 0, 1};
+    const forward_kl soft{.temperature = 5};
+    const cross_entropy hard{.labels = labels};
+    const row_options rows{.row_weights = weights};
+    std::vector<double> total(8 * classes), of_soft(8 * classes), of_hard(8 * classes);
+    const double value = (0.7 * soft + 0.3 * hard)(z, t, matrix_view(total.data(), 8, classes), rows);
+    const double sum = 0.7 * soft(z, t, matrix_view(of_soft.data(), 8, classes), rows) +
+                       0.3 * hard(z, t, matrix_view(of_hard.data(), 8, classes), rows);
+    CHECK(value == Approx(sum).epsilon(1e-13));
+    for (std::size_t i = 0; i < total.size(); ++i)
+      REQUIRE(total[i] == Approx(0.7 * of_soft[i] + 0.3 * of_hard[i]).margin(1e-14));
+  }
+}
+
+TEST_CASE("objectives are built by arithmetic") {
+  const std::int32_t labels[] = {0};
+  const forward_kl a{.temperature = 4};
+  const cross_entropy b{.labels = labels};
+  const objective sum = 2 * (0.5 * a + b * 0.25) * 2 + reverse_kl{};
+  REQUIRE(sum.terms().size() == 3);
+  CHECK(sum.terms()[0].coefficient == 2);
+  CHECK(sum.terms()[1].coefficient == 1);
+  CHECK(sum.terms()[2].coefficient == 1);
+  const objective plain = a + reverse_kl{};
+  CHECK(plain.terms().size() == 2);
+}
+
+TEST_CASE("losses print as they would be written") {
+  CHECK(to_string(forward_kl{.temperature = 4}) == "forward_kl{.temperature = 4}");
+  CHECK(to_string(forward_kl{.temperature = 4, .teacher_temperature = 2.5, .temperature_squared = false}) ==
+        "forward_kl{.temperature = 4, .teacher_temperature = 2.5, .temperature_squared = false}");
+  CHECK(to_string(jensen_shannon{.beta = 0.25}) == "jensen_shannon{.temperature = 1, .beta = 0.25}");
+  CHECK(to_string(alpha_beta{.alpha = 1, .beta = -0.5}) ==
+        "alpha_beta{.temperature = 1, .alpha = 1, .beta = -0.5}");
+  CHECK(to_string(logit_mse{}) == "logit_mse{}");
+  CHECK(to_string(0.5 * skewed_reverse_kl{.alpha = 0.2} + reverse_kl{}) ==
+        "0.5 * skewed_reverse_kl{.temperature = 1, .alpha = 0.2} + reverse_kl{.temperature = 1}");
+}
+
+TEST_CASE("losses compare by their parameters") {
+  CHECK(forward_kl{.temperature = 2} == forward_kl{.temperature = 2});
+  CHECK(forward_kl{.temperature = 2} != forward_kl{.temperature = 3});
+  CHECK(forward_kl{} != forward_kl{.temperature_squared = false});
+  CHECK(forward_kl{} != forward_kl{.teacher_temperature = 1});
+  CHECK(alpha_beta{} != alpha_beta{.beta = 0.25});
+  const std::int32_t labels[] = {0}, others[] = {0};
+  CHECK(cross_entropy{.labels = labels} == cross_entropy{.labels = labels});
+  CHECK(cross_entropy{.labels = labels} != cross_entropy{.labels = others});
+  CHECK(cross_entropy{.labels = labels} != cross_entropy{.labels = labels, .ignore_index = 0});
+}

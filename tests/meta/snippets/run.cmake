@@ -1,0 +1,11 @@
+# cmake -D PROGRAM=... -D EXPECTED=... -P run.cmake: runs it; its output is the expected one, where that is known.
+execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE output RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "${PROGRAM} failed: ${failed}\n${output}")
+endif()
+if(EXISTS ${EXPECTED})
+  file(READ ${EXPECTED} expected)
+  if(NOT output STREQUAL expected)
+    message(FATAL_ERROR "printed:\n${output}\nthe page says:\n${expected}")
+  endif()
+endif()
