@@ -11,22 +11,29 @@ namespace fashion_mnist {
 namespace {
 
 std::vector<temperature_trial> try_temperatures(const classroom& room) {
-  constexpr std::uint64_t seed = 1000;  // not one of the seeds that are compared
-  std::vector<assignment> assignments;
-  for (double temperature : room.plan.temperatures)
-    assignments.push_back({seed, learn_from_teacher(temperature)});
-  const std::vector<trained_student> students = train_students(room, assignments, "choosing the temperature");
+  constexpr std::uint64_t first_seed = 1000;  // seeds that are not compared later
+  const auto seed_count = static_cast<std::size_t>(room.plan.trial_seed_count);
   std::vector<temperature_trial> trials;
+  std::vector<assignment> assignments;
+  for (double temperature : room.plan.temperatures) {
+    trials.push_back({temperature});
+    for (std::size_t i = 0; i < seed_count; ++i) {
+      assignments.push_back({first_seed + i, learn_from_teacher(temperature)});
+    }
+  }
+  const std::vector<trained_student> students = train_students(room, assignments, "choosing the temperature");
   for (std::size_t i = 0; i < students.size(); ++i) {
-    trials.push_back({room.plan.temperatures[i], students[i].records.back().validation});
+    const scores& validation = students[i].records.back().validation;
+    temperature_trial& trial = trials[i / seed_count];
+    trial.accuracy += validation.accuracy / room.plan.trial_seed_count;
+    trial.negative_log_likelihood += validation.negative_log_likelihood / room.plan.trial_seed_count;
   }
   return trials;
 }
 
 double best_temperature(const std::vector<temperature_trial>& trials) {
-  return std::max_element(
-             trials.begin(), trials.end(),
-             [](const auto& a, const auto& b) { return a.validation.accuracy < b.validation.accuracy; })
+  return std::max_element(trials.begin(), trials.end(),
+                          [](const auto& a, const auto& b) { return a.accuracy < b.accuracy; })
       ->temperature;
 }
 

@@ -8,9 +8,11 @@
 
 namespace fashion_mnist {
 
+/// Means over the students of a temperature, on the validation images.
 struct temperature_trial {
   double temperature;
-  scores validation;
+  double accuracy = 0;
+  double negative_log_likelihood = 0;
 };
 
 struct student_result {
@@ -25,7 +27,7 @@ struct model_cost {
 
 struct results {
   std::vector<temperature_trial> trials;
-  double temperature = 0;  // of the trial with the highest validation accuracy
+  double temperature = 0;  // of the trial with the highest accuracy
   model_cost teacher_cost = {};
   model_cost student_cost = {};
   scores teacher_validation = {};

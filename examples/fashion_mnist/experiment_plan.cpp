@@ -6,10 +6,11 @@ experiment_plan full_plan() {
   return {.name = "full",
           .sizes = {},
           .teacher_shape = {.widths = {pixel_count, 800, 800, class_count}, .dropout = 0.2F},
-          .teacher_training = {.epochs = 24, .batch_size = 256, .learning_rate = 1e-3, .mirror = true},
+          .teacher_training = {.epochs = 14, .batch_size = 256, .learning_rate = 1e-3, .mirror = true},
           .student_shape = {.widths = {pixel_count, 64, class_count}},
           .student_training = {.epochs = 20, .batch_size = 128, .learning_rate = 2e-3},
           .temperatures = {1, 2, 4, 8},
+          .trial_seed_count = 3,
           .seed_count = 5};
 }
 
@@ -21,6 +22,7 @@ experiment_plan quick_plan() {
   plan.teacher_training.mirror = false;  // pays only over many epochs
   plan.student_training.epochs = 6;
   plan.temperatures = {1, 4};
+  plan.trial_seed_count = 1;
   plan.seed_count = 2;
   return plan;
 }

@@ -17,7 +17,8 @@ struct experiment_plan {
   training_plan teacher_training;
   perceptron_shape student_shape;
   training_plan student_training;
-  std::vector<double> temperatures;  // the run takes the one with the best validation accuracy
+  std::vector<double> temperatures;  // the run takes the one with the best mean validation accuracy
+  int trial_seed_count;              // students per temperature to find it
   int seed_count;
 };
 

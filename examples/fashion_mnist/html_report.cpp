@@ -76,8 +76,8 @@ std::string trial_rows(const results& outcome) {
   for (const temperature_trial& trial : outcome.trials) {
     const bool chosen = trial.temperature == outcome.temperature;
     html += std::string("<tr") + (chosen ? " class='chosen'" : "") + "><td>" + fixed(trial.temperature, 0) +
-            (chosen ? " (chosen)" : "") + "</td><td>" + percent(trial.validation.accuracy, 2) + "</td><td>" +
-            fixed(trial.validation.negative_log_likelihood, 3) + "</td></tr>\n";
+            (chosen ? " (chosen)" : "") + "</td><td>" + percent(trial.accuracy, 2) + "</td><td>" +
+            fixed(trial.negative_log_likelihood, 3) + "</td></tr>\n";
   }
   return html;
 }
@@ -172,6 +172,7 @@ placeholder_values planned(const experiment_plan& plan) {
                              "shows that everything works; its numbers mean little.</p>"
                            : ""},
       {"seeds", counted(plan.seed_count, "seed")},
+      {"trial_students", counted(plan.trial_seed_count, "student")},
       {"training_size", grouped(plan.sizes.training)},
       {"validation_size", grouped(plan.sizes.validation)},
       {"test_size", grouped(plan.sizes.test)},

@@ -45,7 +45,9 @@ json to_json(const std::vector<student_result>& students) {
 json to_json(const std::vector<temperature_trial>& trials) {
   json candidates = json::array();
   for (const temperature_trial& trial : trials) {
-    candidates.push_back({{"temperature", trial.temperature}, {"validation", to_json(trial.validation)}});
+    candidates.push_back({{"temperature", trial.temperature},
+                          {"validation_accuracy", trial.accuracy},
+                          {"validation_negative_log_likelihood", trial.negative_log_likelihood}});
   }
   return candidates;
 }

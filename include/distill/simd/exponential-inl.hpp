@@ -85,6 +85,13 @@ HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
 // 1.1e-8 (float), 3e-21 (double), before rounding.
 template <class D, class V>
 HWY_INLINE V Exp2(D d, V v) {
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (std::is_same_v<V, hn::Vec512<float>>) {
+    const V f{_mm512_reduce_ps(v.raw, 0x00)};
+    const V power{_mm512_scalef_ps(_mm512_set1_ps(1.0f), _mm512_sub_ps(v.raw, f.raw))};
+    return hn::MulAdd(PowerOfFractionMinus1(d, f), power, power);
+  }
+#endif
   constexpr Real<D> lowest = sizeof(Real<D>) == 4 ? -127 : -1023;
   V k, power;
   const V clamped = AtLeast(d, v, lowest);

@@ -84,7 +84,7 @@ class ForwardKlRows {
                                       ForwardKlSums<V>& sums) {
     Pair<V> pair;
     if constexpr (kForm == Form::kApart) {
-      pair = PairApart(d, t, z, scale);
+      pair = PairApart<true>(d, t, z, scale);
       pair.ratio = kSame ? hn::Sub(t, z) : hn::MulSub(t, scale.teacher_scale, hn::Mul(z, scale.student_scale));
     } else {
       pair = PairClose<kSame, kMasked>(d, t, z, scale);

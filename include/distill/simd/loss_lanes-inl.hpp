@@ -103,7 +103,7 @@ HWY_INLINE hn::Vec<D> LaneMaximum(D d, const LaneTile<Real<D>>& tile, size_t cla
 
 template <bool kSame, class D>
 HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
-  // With one class the probability is 1 whatever the logit: exactly, if the logits do not count.
+  // With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
   const auto scale = rows.classes > 1 ? ScaleOf<Real<D>>(term) : PairScale<Real<D>>{0, 0};
   const auto teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
   const auto t = LaneMaximum(d, rows.teacher, rows.classes), z = LaneMaximum(d, rows.student, rows.classes);
@@ -132,7 +132,7 @@ HWY_INLINE LanePairSums<D> ExponentiateLanes(D d, const LaneRows<D>& rows,
       const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
       Pair<V> pair;
       if constexpr (kForm == Form::kApart) {
-        pair = PairApart(d, t, z, scale);
+        pair = PairApart<true>(d, t, z, scale);
         pair.ratio = hn::MulSub(t, scale.teacher_scale, hn::Mul(z, scale.student_scale));
       } else {
         pair = PairClose<kSame, kMasked>(d, t, z, scale);
@@ -284,7 +284,8 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
       x.p = hn::Mul(e, teacher_norm);
       x.q = hn::Mul(hn::Add(e, difference), student_norm);
       x.difference = hn::MulAdd(difference, student_norm, hn::Mul(e, norm_difference));
-      x.log_ratio = hn::MulAdd(Log2Ratio<kSame>(d, t, z, scale), ln2, log_sum_ratio);
+      x.origin_log_ratio = hn::Mul(Log2Ratio<kSame>(d, t, z, scale), ln2);
+      x.log_ratio = hn::Add(x.origin_log_ratio, log_sum_ratio);
       x.log_p = hn::MulSub(hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin), ln2, log_teacher_sum);
       x.log_q = hn::MulSub(hn::MulAdd(z, scale.student_scale, scale.student_origin), ln2, log_student_sum);
       V f, qu;

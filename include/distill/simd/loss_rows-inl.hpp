@@ -145,7 +145,7 @@ HWY_INLINE PairNorms ExponentiateRow(D d, const RowView<Real<D>>& row, const Pai
       [&](size_t j, size_t count) HWY_ATTR {
         const auto t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
         const auto pair =
-            kForm == Form::kApart ? PairApart(d, t, z, vectors) : PairClose<kSame, true>(d, t, z, vectors);
+            kForm == Form::kApart ? PairApart<false>(d, t, z, vectors) : PairClose<kSame, true>(d, t, z, vectors);
         hn::StoreU(pair.teacher, d, scratch.exponentials + j);
         hn::StoreU(pair.other, d, scratch.others + j);
         teacher_block = hn::Add(teacher_block, pair.teacher);
@@ -173,10 +173,8 @@ HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairS
                                     : static_cast<double>(scale.teacher_origin) - scale.Log2RatioOrigin();
   const V ln2 = set(kLn2), teacher_log_origin = set(scale.teacher_origin - norms.log2_teacher_sum);
   const V student_log_origin = set(student_origin - norms.log2_student_sum);
-  const V log_ratio_origin = kForm == Form::kApart
-                                 ? set(kLn2 * (static_cast<double>(scale.teacher_origin) - scale.student_origin) +
-                                       norms.log_sum_ratio)
-                                 : set(norms.log_sum_ratio);
+  const V ratio_origin = set(kLn2 * (static_cast<double>(scale.teacher_origin) - scale.student_origin));
+  const V log_sum_ratio = set(norms.log_sum_ratio);
   const V teacher_norm = set(norms.teacher_norm), student_norm = set(norms.student_norm);
   const V norm_difference = set(norms.norm_difference);
   ForEachVector(
@@ -186,18 +184,18 @@ HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairS
         const V e = hn::LoadU(d, scratch.exponentials + j), other = hn::LoadU(d, scratch.others + j);
         Probabilities<V> x;
         x.p = hn::Mul(e, teacher_norm);
-        V log2_ratio;
         if constexpr (kForm == Form::kApart) {
           x.q = hn::Mul(other, student_norm);
           x.difference = hn::Sub(x.q, x.p);
-          log2_ratio = kSame ? hn::Mul(hn::Sub(t, z), vectors.teacher_scale)
-                             : hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, vectors.student_scale));
+          const V log2_ratio = kSame ? hn::Mul(hn::Sub(t, z), vectors.teacher_scale)
+                                     : hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, vectors.student_scale));
+          x.origin_log_ratio = hn::MulAdd(log2_ratio, ln2, ratio_origin);
         } else {
           x.q = hn::Mul(hn::Add(e, other), student_norm);
           x.difference = hn::MulAdd(other, student_norm, hn::Mul(e, norm_difference));
-          log2_ratio = Log2Ratio<kSame>(d, t, z, vectors);
+          x.origin_log_ratio = hn::Mul(Log2Ratio<kSame>(d, t, z, vectors), ln2);
         }
-        x.log_ratio = hn::MulAdd(log2_ratio, ln2, log_ratio_origin);
+        x.log_ratio = hn::Add(x.origin_log_ratio, log_sum_ratio);
         x.log_p = hn::Mul(hn::MulAdd(t, vectors.teacher_scale, teacher_log_origin), ln2);
         x.log_q = hn::Mul(hn::MulAdd(z, vectors.student_scale, student_log_origin), ln2);
         f(j, count, x);
@@ -282,18 +280,15 @@ HWY_NOINLINE double UserRow(D d, const loss_term& term, const RowView<Real<D>>& 
   using V = hn::Vec<D>;
   auto scale = ScaleOf<T>(term);
   scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
-  const auto fill = [&](auto same) HWY_ATTR {
-    const PairNorms norms = ExponentiateRow<Form::kClose, same()>(d, row, scale, scratch);
-    ForEachProbability<Form::kClose, same()>(
-        d, row, scale, norms, scratch,
-        [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
-          hn::StoreU(x.p, d, scratch.exponentials + j);
-          hn::StoreU(x.q, d, scratch.others + j);
-        },
-        [] {});
-    return norms;
-  };
-  const PairNorms norms = scale.IsSame() ? fill(std::true_type()) : fill(std::false_type());
+  // Form kApart: a functor needs p and q to their own precision, however small one is beside the other.
+  const PairNorms norms = ExponentiateRow<Form::kApart, false>(d, row, scale, scratch);
+  ForEachProbability<Form::kApart, false>(
+      d, row, scale, norms, scratch,
+      [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
+        hn::StoreU(x.p, d, scratch.exponentials + j);
+        hn::StoreU(x.q, d, scratch.others + j);
+      },
+      [] {});
   double sum;
   T* slopes = row.gradient != nullptr ? scratch.slopes : nullptr;
   if constexpr (sizeof(T) == 4)

@@ -72,10 +72,15 @@ struct Pair {
   V ratio;    // kClose: log2 of the ratio
 };
 
-template <class D, class V>
+// kFast: see Exp2Fast.
+template <bool kFast, class D, class V>
 HWY_INLINE Pair<V> PairApart(D d, V t, V z, const PairScaleVectors<V>& scale) {
-  return {Exp2Fast(d, hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin)),
-          Exp2Fast(d, hn::MulAdd(z, scale.student_scale, scale.student_origin)), hn::Zero(d)};
+  const V y = hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin);
+  const V x = hn::MulAdd(z, scale.student_scale, scale.student_origin);
+  if constexpr (kFast)
+    return {Exp2Fast(d, y), Exp2Fast(d, x), hn::Zero(d)};
+  else
+    return {Exp2(d, y), Exp2(d, x), hn::Zero(d)};
 }
 
 // kSame: one temperature for both. kMasked: logits may be -inf; without it they are finite, or the results are not.

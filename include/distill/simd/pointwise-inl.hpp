@@ -23,6 +23,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class V>
 struct Probabilities {
   V p, q, difference, log_ratio, log_p, log_q;
+  V origin_log_ratio;  // log_ratio but for a constant, such that it is near 0 where both p and q are largest
 };
 
 // probability * factor, and 0 for probability 0 whatever the factor is.
@@ -52,8 +53,9 @@ struct SoftCrossEntropy {
 struct ReverseKl {
   template <class D, class V>
   HWY_INLINE void operator()(D d, const Probabilities<V>& x, V& f, V& qu) const {
-    qu = hn::Neg(ProductOrZero(d, x.q, x.log_ratio));
-    f = hn::Sub(qu, x.difference);
+    // u without its constant: where a student is sure, q u and q Σ q u do not cancel.
+    qu = hn::Neg(ProductOrZero(d, x.q, x.origin_log_ratio));
+    f = hn::Neg(hn::Add(ProductOrZero(d, x.q, x.log_ratio), x.difference));
   }
 };
 
@@ -75,7 +77,9 @@ HWY_INLINE void MixtureLogs(D d, const Probabilities<V>& x, V share, V& log_m_ov
   const auto student_larger = hn::Gt(x.difference, hn::Zero(d));
   const V larger = hn::IfThenElse(student_larger, x.q, x.p);
   const V weight = hn::IfThenElse(student_larger, share, hn::Sub(one, share));
-  const V deficit = hn::Div(hn::Mul(weight, hn::Abs(x.difference)), larger);
+  const V smaller = hn::IfThenElse(student_larger, x.p, x.q);
+  const V relative = hn::Div(hn::Abs(x.difference), larger);
+  const V deficit = hn::Mul(weight, hn::IfThenElse(hn::Eq(smaller, hn::Zero(d)), one, relative));
   const V log_of_larger = Log1p(d, hn::Neg(deficit));
   log_m_over_p = hn::IfThenElse(student_larger, hn::Sub(log_of_larger, x.log_ratio), log_of_larger);
   log_m_over_q = hn::IfThenElse(student_larger, log_of_larger, hn::Add(log_of_larger, x.log_ratio));
