@@ -38,6 +38,16 @@ HWY_INLINE T* GradientRowInPlace(const row_job& job, size_t row) {
   return static_cast<T*>(job.gradient.data) + static_cast<ptrdiff_t>(row) * job.gradient.row_stride;
 }
 
+// Subtracts the largest logit of a converted row, which no softmax notices: enormous logits would otherwise leave
+// enormous rounding errors when they are scaled.
+template <class T>
+HWY_INLINE void ShiftCopy(const T* row, T* copy, size_t classes) {
+  if (copy == nullptr || row != copy) return;
+  const T maximum = MaximumOrZero(hn::ScalableTag<T>(), row, classes);
+  if (!std::isfinite(maximum)) return;
+  for (size_t j = 0; j < classes; ++j) copy[j] -= maximum;
+}
+
 template <class T>
 HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   const hn::ScalableTag<T> d;
@@ -46,6 +56,12 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   view.student = RowAs<T>(job.student, row, ScratchRow(job, scratch, job.scratch.student));
   view.teacher =
       job.teacher.data == nullptr ? nullptr : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
+  bool only_softmax = job.only_unresolved;
+  for (size_t i = 0; i < job.term_count; ++i) only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse;
+  if (only_softmax) {
+    ShiftCopy(view.student, ScratchRow(job, scratch, job.scratch.student), view.classes);
+    if (view.teacher != nullptr) ShiftCopy(view.teacher, ScratchRow(job, scratch, job.scratch.teacher), view.classes);
+  }
   T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
   view.gradient = job.gradient.data == nullptr ? nullptr : copy != nullptr ? copy : GradientRowInPlace<T>(job, row);
   view.add = false;
