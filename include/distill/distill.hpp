@@ -20,6 +20,8 @@
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
 #include <distill/loss/total_variation.hpp>
+#include <distill/moe/router_statistics.hpp>
+#include <distill/moe/routing.hpp>
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/numeric/float16.hpp>
 #include <distill/numeric/log_softmax.hpp>

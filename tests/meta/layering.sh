@@ -12,6 +12,9 @@ declare -A may_include=(
   [view]="version error numeric"
   [execution]="version error"
   [loss]="version error view numeric execution"
+  [moe]="version error view numeric execution loss"
+  [schedule]="version error"
+  [curriculum]="version error schedule"
   [simd]="version error view numeric"
 )
 # What kernels are told to do, in plain structs beside the functions they serve.

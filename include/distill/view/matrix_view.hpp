@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <distill/error/error.hpp>
 #include <distill/view/element_type.hpp>
@@ -8,8 +9,10 @@
 namespace distill::inline DISTILL_ABI {
 
 /// A strided [rows, columns] window on memory that somebody else owns. Trivially copyable; strides are in
-/// elements and may be negative. The members carry std::mdspan's names.
-template <element T>
+/// elements and may be negative. The members carry std::mdspan's names. Elements: the four of element_type, or
+/// integers where a function takes indices.
+template <class T>
+  requires(element<T> || std::integral<std::remove_const_t<T>>)
 class matrix_view {
  public:
   using element = T;
