@@ -81,6 +81,14 @@ HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
   }
 }
 
+#if HWY_TARGET <= HWY_AVX3
+// x 2^floor(v). Every lane is selected; without a mask g++ 12 takes the operand that its own header leaves undefined
+// for an uninitialised variable.
+HWY_INLINE __m512 ScaleByPowerOf2(__m512 x, __m512 v) {
+  return _mm512_mask_scalef_ps(x, static_cast<__mmask16>(-1), x, v);
+}
+#endif
+
 // 2^v for v below the exponent bias; 0 from -bias down, -inf included; NaN for NaN; exactly 1 for 0. Relative error
 // 1.1e-8 (float), 3e-21 (double), before rounding.
 template <class D, class V>
@@ -88,7 +96,7 @@ HWY_INLINE V Exp2(D d, V v) {
 #if HWY_TARGET <= HWY_AVX3
   if constexpr (std::is_same_v<V, hn::Vec512<float>>) {
     const V f{_mm512_reduce_ps(v.raw, 0x00)};
-    const V power{_mm512_scalef_ps(_mm512_set1_ps(1.0f), _mm512_sub_ps(v.raw, f.raw))};
+    const V power{ScaleByPowerOf2(_mm512_set1_ps(1.0f), _mm512_sub_ps(v.raw, f.raw))};
     return hn::MulAdd(PowerOfFractionMinus1(d, f), power, power);
   }
 #endif
@@ -110,7 +118,7 @@ HWY_INLINE V Exp2Fast(D d, V v) {
     const V f{_mm512_reduce_ps(v.raw, 0x01)};
     const V p = Polynomial(d, f, 1.0f, 0.693151311818f, 0.24016445004f, 0.0557999134242f, 0.00901702996368f,
                            0.00186713021149f);
-    return V{_mm512_scalef_ps(p.raw, v.raw)};
+    return V{ScaleByPowerOf2(p.raw, v.raw)};
   }
 #endif
   if constexpr (sizeof(Real<D>) == 4) {
@@ -129,7 +137,7 @@ HWY_INLINE V Exp2Minus1(D d, V v) {
 #if HWY_TARGET <= HWY_AVX3
   if constexpr (std::is_same_v<V, hn::Vec512<float>>) {
     const V f{_mm512_reduce_ps(v.raw, 0x00)};
-    const V power{_mm512_scalef_ps(_mm512_set1_ps(1.0f), _mm512_sub_ps(v.raw, f.raw))};
+    const V power{ScaleByPowerOf2(_mm512_set1_ps(1.0f), _mm512_sub_ps(v.raw, f.raw))};
     return hn::MulAdd(PowerOfFractionMinus1(d, f), power, hn::Sub(power, hn::Set(d, 1.0f)));
   }
 #endif
