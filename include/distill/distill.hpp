@@ -2,6 +2,7 @@
 
 /// Everything that needs no third party. The headers it names can be included one by one.
 
+#include <distill/alignment/matrix_product.hpp>
 #include <distill/dispatch.hpp>
 #include <distill/error/error.hpp>
 #include <distill/execution/executor.hpp>

@@ -12,6 +12,7 @@ declare -A may_include=(
   [view]="version error numeric"
   [execution]="version error"
   [loss]="version error view numeric execution"
+  [alignment]="version error view numeric execution loss"
   [moe]="version error view numeric execution loss"
   [schedule]="version error"
   [curriculum]="version error schedule"
