@@ -10,6 +10,10 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#if HWY_HAVE_SCALABLE
+#error "distill: kernels keep vectors in structs, which SVE and RVV do not allow; compile header-only mode without them"
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
