@@ -17,7 +17,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using detail::row_job;
 
 // Classes added in the compute type before a sum is carried over to doubles.
-inline constexpr size_t kBlockClasses = 32;
+inline constexpr size_t kBlockClasses = 16;
 
 // A tile of logits, one row per lane: class c of all rows at data + c * pitch.
 template <class T>

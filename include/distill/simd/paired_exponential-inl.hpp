@@ -108,7 +108,7 @@ inline constexpr float kCloseRange = 3;
 
 // Values below this, before T², are evaluated in form kClose whatever the range was: the error of form kApart
 // is about 1e-7 of a value of 1.
-inline constexpr double kCloseValue = 0.2;
+inline constexpr double kCloseValue = 0.1;
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
