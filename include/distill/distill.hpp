@@ -21,8 +21,12 @@
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
 #include <distill/loss/total_variation.hpp>
+#include <distill/moe/capacity.hpp>
+#include <distill/moe/expert_order.hpp>
 #include <distill/moe/router_statistics.hpp>
 #include <distill/moe/routing.hpp>
+#include <distill/moe/routing_maps.hpp>
+#include <distill/moe/token_exchange.hpp>
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/numeric/float16.hpp>
 #include <distill/numeric/log_softmax.hpp>

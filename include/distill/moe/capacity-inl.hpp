@@ -1,0 +1,333 @@
+// Definitions of capacity.hpp. Compiled once in src/, or included by capacity.hpp in header-only mode.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <distill/error/parameter_text-inl.hpp>
+#include <distill/moe/assignment_check-inl.hpp>
+#include <distill/moe/capacity.hpp>
+#include <limits>
+
+namespace distill::inline DISTILL_ABI {
+
+namespace detail {
+
+// ---- checks
+
+inline void check_capacity(const capacity& limit, std::size_t experts) {
+  if (limit.tokens_per_expert && *limit.tokens_per_expert < 0)
+    throw_parameter("capacity", "tokens_per_expert", ">= 0", std::to_string(*limit.tokens_per_expert));
+  if (!(std::isfinite(limit.factor) && limit.factor > 0))
+    throw_parameter("capacity", "factor", "finite and > 0", text_of(limit.factor));
+  if (limit.minimum < 0) throw_parameter("capacity", "minimum", ">= 0", std::to_string(limit.minimum));
+  if (limit.weight_sum && !(std::isfinite(*limit.weight_sum) && *limit.weight_sum > 0))
+    throw_parameter("capacity", "weight_sum", "finite and > 0", text_of(*limit.weight_sum));
+  if (experts == 0 || experts > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    throw_parameter("capacity", "experts", "in [1, 2147483647]", std::to_string(experts));
+}
+
+template <class T, class U>
+bool same_entries(const matrix_view<T>& a, const matrix_view<U>& b) {
+  return a.data_handle() == b.data_handle() && (a.rows() <= 1 || a.stride(0) == b.stride(0)) &&
+         (a.columns() <= 1 || a.stride(1) == b.stride(1));
+}
+
+// An output may be exactly an input of the same kind.
+template <class T, class U>
+void require_same_or_apart(const char* what, const matrix_view<T>& out, const char* other,
+                           const matrix_view<U>& in) {
+  if (!same_entries(in, out)) require_apart("capacity", {{what, range_of(out)}}, {{other, range_of(in)}});
+}
+
+template <class Weight>
+void check_routings(const routing<Weight>& routed, const routing<Weight>& kept) {
+  const std::size_t tokens = routed.tokens(), slots = routed.experts_per_token();
+  require_assignments("capacity", "routed.experts", routed.experts, "routed.experts", tokens, slots);
+  require_assignments("capacity", "routed.weights", routed.weights, "routed.experts", tokens, slots);
+  require_assignments("capacity", "kept.experts", kept.experts, "routed.experts", tokens, slots);
+  require_assignments("capacity", "kept.weights", kept.weights, "routed.experts", tokens, slots);
+}
+
+template <class Weight>
+void check_capacity_outputs(const routing<Weight>& routed, const routing<Weight>& kept,
+                            const capacity_options& options) {
+  const std::size_t tokens = routed.tokens(), slots = routed.experts_per_token();
+  require_distinct_entries("capacity", "kept.experts", kept.experts);
+  require_distinct_entries("capacity", "kept.weights", kept.weights);
+  require_same_or_apart("kept.experts", kept.experts, "routed.experts", routed.experts);
+  require_same_or_apart("kept.weights", kept.weights, "routed.weights", routed.weights);
+  const auto optional_output = [&](const char* what, const auto& m) {
+    if (m.rows() == 0 && m.columns() == 0) return;
+    require_assignments("capacity", what, m, "routed.experts", tokens, slots);
+    require_distinct_entries("capacity", what, m);
+  };
+  optional_output("dropped", options.dropped);
+  optional_output("locations", options.locations);
+  require_apart("capacity", {{"kept.experts", range_of(kept.experts)}},
+                {{"routed.weights", range_of(routed.weights)}});
+  require_apart("capacity", {{"kept.weights", range_of(kept.weights)}},
+                {{"routed.experts", range_of(routed.experts)}});
+  require_apart("capacity",
+                {{"kept.experts", range_of(kept.experts)},
+                 {"kept.weights", range_of(kept.weights)},
+                 {"dropped", range_of(options.dropped)},
+                 {"locations", range_of(options.locations)}},
+                {});
+  require_apart("capacity",
+                {{"dropped", range_of(options.dropped)}, {"locations", range_of(options.locations)}},
+                {{"routed.experts", range_of(routed.experts)}, {"routed.weights", range_of(routed.weights)}});
+}
+
+// ---- who survives
+
+/// A weight or token in its order of priority: larger keys first, NaN last, ties by index.
+struct ranked_index {
+  std::uint64_t key;
+  std::int64_t index;
+};
+
+inline bool comes_first(const ranked_index& a, const ranked_index& b) {
+  return a.key != b.key ? a.key > b.key : a.index < b.index;
+}
+
+// Ordered as the weights are, with -0 as 0 and NaN below -inf.
+inline std::uint64_t priority_key(double weight) {
+  if (std::isnan(weight)) return 0;
+  const auto bits = std::bit_cast<std::uint64_t>(weight + 0.0);
+  constexpr std::uint64_t sign = std::uint64_t{1} << 63;
+  return (bits & sign) != 0 ? ~bits : bits | sign;
+}
+
+/// Scratch of one call: a flag for each assignment, a count for each expert, and what the rules sort.
+struct capacity_scratch {
+  std::uint8_t* survives;
+  std::int64_t* counts;  // [experts + 1]
+  ranked_index* ranked;
+
+  capacity_scratch(workspace& memory, std::size_t assignments, std::size_t experts,
+                   std::size_t ranked_count) {
+    const auto lines = [](std::size_t bytes) {
+      return (bytes + workspace::alignment - 1) / workspace::alignment * workspace::alignment;
+    };
+    const std::size_t flags = lines(assignments), counters = lines((experts + 1) * sizeof(std::int64_t));
+    std::byte* const p = memory.require(flags + counters + ranked_count * sizeof(ranked_index));
+    survives = reinterpret_cast<std::uint8_t*>(p);
+    counts = reinterpret_cast<std::int64_t*>(p + flags);
+    ranked = reinterpret_cast<ranked_index*>(p + flags + counters);
+    std::fill_n(survives, assignments, std::uint8_t{0});
+    std::fill_n(counts, experts + 1, 0);
+  }
+};
+
+// One assignment after the other takes a place while there are some.
+template <class Weight>
+void take_place(const routing<Weight>& routed, std::size_t t, std::size_t j, std::int64_t most,
+                const capacity_scratch& scratch) {
+  const std::int32_t expert = routed.experts(t, j);
+  if (expert >= 0 && scratch.counts[expert]++ < most)
+    scratch.survives[t * routed.experts_per_token() + j] = 1;
+}
+
+template <class Weight>
+void keep_by_position(const routing<Weight>& routed, std::int64_t most, const capacity_scratch& scratch) {
+  for (std::size_t t = 0; t < routed.tokens(); ++t)
+    for (std::size_t j = 0; j < routed.experts_per_token(); ++j) take_place(routed, t, j, most, scratch);
+}
+
+template <class Weight>
+void keep_by_choice(const routing<Weight>& routed, std::int64_t most, const capacity_scratch& scratch) {
+  for (std::size_t j = 0; j < routed.experts_per_token(); ++j)
+    for (std::size_t t = 0; t < routed.tokens(); ++t) take_place(routed, t, j, most, scratch);
+}
+
+template <class Weight>
+void keep_by_best_weight(const routing<Weight>& routed, std::int64_t most, const capacity_scratch& scratch) {
+  const std::size_t tokens = routed.tokens();
+  for (std::size_t t = 0; t < tokens; ++t) {
+    std::uint64_t key = 0;
+    for (std::size_t j = 0; j < routed.experts_per_token(); ++j)
+      if (routed.experts(t, j) >= 0)
+        key = std::max(key, priority_key(static_cast<double>(routed.weights(t, j))));
+    scratch.ranked[t] = {key, static_cast<std::int64_t>(t)};
+  }
+  std::sort(scratch.ranked, scratch.ranked + tokens, comes_first);
+  for (std::size_t j = 0; j < routed.experts_per_token(); ++j)
+    for (std::size_t i = 0; i < tokens; ++i)
+      take_place(routed, static_cast<std::size_t>(scratch.ranked[i].index), j, most, scratch);
+}
+
+template <class Weight>
+void keep_by_weight(const routing<Weight>& routed, std::size_t experts, std::int64_t most,
+                    const capacity_scratch& scratch, const executor_ref& executor) {
+  const std::size_t slots = routed.experts_per_token();
+  const auto each = [&](auto f) {
+    for (std::size_t t = 0; t < routed.tokens(); ++t)
+      for (std::size_t j = 0; j < slots; ++j)
+        if (routed.experts(t, j) >= 0) f(t, j, static_cast<std::size_t>(routed.experts(t, j)));
+  };
+  each([&](std::size_t, std::size_t, std::size_t e) { ++scratch.counts[e + 1]; });
+  for (std::size_t e = 0; e < experts; ++e) scratch.counts[e + 1] += scratch.counts[e];
+  // The end of an expert's stretch moves to its beginning while it is filled from behind.
+  for (std::size_t t = routed.tokens(); t-- > 0;)
+    for (std::size_t j = slots; j-- > 0;)
+      if (routed.experts(t, j) >= 0)
+        scratch.ranked[--scratch.counts[routed.experts(t, j) + 1]] = {
+            priority_key(static_cast<double>(routed.weights(t, j))),
+            static_cast<std::int64_t>(t * slots + j)};
+  std::int64_t total = 0;
+  each([&](std::size_t, std::size_t, std::size_t) { ++total; });
+  executor.for_each_block(experts, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t e = begin; e < end; ++e) {
+      const std::int64_t from = scratch.counts[e + 1], to = e + 1 < experts ? scratch.counts[e + 2] : total;
+      const std::int64_t survivors = std::min(most, to - from);
+      if (survivors < to - from)
+        std::nth_element(scratch.ranked + from, scratch.ranked + from + survivors, scratch.ranked + to,
+                         comes_first);
+      for (std::int64_t i = 0; i < survivors; ++i)
+        scratch.survives[static_cast<std::size_t>(scratch.ranked[from + i].index)] = 1;
+    }
+  });
+}
+
+// ---- what is written
+
+// A token's weights: their sum over the survivors, in double.
+template <class Weight>
+double surviving_sum(const routing<Weight>& routed, std::size_t t, const std::uint8_t* survives) {
+  double sum = 0;
+  for (std::size_t j = 0; j < routed.experts_per_token(); ++j)
+    if (survives[j] != 0) sum += static_cast<double>(routed.weights(t, j));
+  return sum;
+}
+
+template <class Weight>
+void write_token(const capacity& limit, const routing<Weight>& routed, const routing<Weight>& kept,
+                 std::size_t t, const capacity_options& options, const capacity_scratch& scratch,
+                 capacity_report& report) {
+  const std::size_t slots = routed.experts_per_token();
+  const std::uint8_t* const survives = scratch.survives + t * slots;
+  const double sum = limit.weight_sum ? surviving_sum(routed, t, survives) : 0;
+  const bool rescales = sum != 0;
+  for (std::size_t j = 0; j < slots; ++j) {
+    const std::int32_t expert = routed.experts(t, j);
+    const bool stays = survives[j] != 0;
+    if (expert >= 0) ++report.assignments;
+    if (expert >= 0 && !stays) ++report.dropped;
+    if (options.dropped.rows() > 0) options.dropped(t, j) = expert >= 0 && !stays ? 1 : 0;
+    if (options.locations.rows() > 0)
+      options.locations(t, j) = stays ? static_cast<std::int32_t>(scratch.counts[expert]++) : -1;
+    const double weight = static_cast<double>(routed.weights(t, j));
+    kept.weights(t, j) = !stays     ? Weight(0)
+                         : rescales ? static_cast<Weight>(*limit.weight_sum * (weight / sum))
+                                    : routed.weights(t, j);
+    kept.experts(t, j) = stays ? expert : no_expert;
+  }
+}
+
+template <class Weight>
+capacity_report limit_assignments(const capacity& limit, const routing<Weight>& routed,
+                                  const routing<Weight>& kept, std::size_t experts,
+                                  const capacity_options& options) {
+  check_capacity(limit, experts);
+  check_routings(routed, kept);
+  check_capacity_outputs(routed, kept, options);
+  require_indices<std::int32_t>("capacity", "routed.experts", routed.experts, experts);
+  const std::size_t tokens = routed.tokens(), assignments = tokens * routed.experts_per_token();
+  const bool ranks_tokens = limit.priority == capacity_priority::best_weight;
+  const std::size_t ranked = ranks_tokens                                  ? tokens
+                             : limit.priority == capacity_priority::weight ? assignments
+                                                                           : 0;
+  workspace own;
+  const capacity_scratch scratch(options.workspace != nullptr ? *options.workspace : own, assignments,
+                                 experts, ranked);
+  capacity_report report;
+  report.tokens_per_expert = limit.of(tokens, routed.experts_per_token(), experts);
+  switch (limit.priority) {
+    case capacity_priority::position:
+      keep_by_position(routed, report.tokens_per_expert, scratch);
+      break;
+    case capacity_priority::choice:
+      keep_by_choice(routed, report.tokens_per_expert, scratch);
+      break;
+    case capacity_priority::best_weight:
+      keep_by_best_weight(routed, report.tokens_per_expert, scratch);
+      break;
+    case capacity_priority::weight:
+      keep_by_weight(routed, experts, report.tokens_per_expert, scratch, options.executor);
+      break;
+  }
+  std::fill_n(scratch.counts, experts, 0);  // from here on the next location of each expert
+  for (std::size_t t = 0; t < tokens; ++t) write_token(limit, routed, kept, t, options, scratch, report);
+  return report;
+}
+
+template <class Weight>
+void limit_backward(const capacity& limit, const routing<Weight>& routed, const routing<Weight>& kept,
+                    const matrix_view<const Weight>& upstream, const matrix_view<Weight>& gradient) {
+  constexpr const char* function = "capacity";
+  check_capacity(limit, 1);
+  check_routings(routed, kept);
+  const std::size_t tokens = routed.tokens(), slots = routed.experts_per_token();
+  require_assignments(function, "upstream", upstream, "routed.experts", tokens, slots);
+  require_assignments(function, "gradient", gradient, "routed.experts", tokens, slots);
+  require_distinct_entries(function, "gradient", gradient);
+  require_same_or_apart("gradient", gradient, "upstream", upstream);
+  require_apart(function, {{"gradient", range_of(gradient)}},
+                {{"routed.experts", range_of(routed.experts)},
+                 {"routed.weights", range_of(routed.weights)},
+                 {"kept.experts", range_of(kept.experts)}});
+  if (limit.weight_sum)
+    require_apart(function, {{"kept.weights", range_of(kept.weights)}},
+                  {{"routed.weights", range_of(routed.weights)}});
+  for (std::size_t t = 0; t < tokens; ++t) {
+    double sum = 0, dot = 0;
+    for (std::size_t j = 0; j < slots && limit.weight_sum; ++j) {
+      if (kept.experts(t, j) < 0) continue;
+      sum += static_cast<double>(routed.weights(t, j));
+      dot += static_cast<double>(upstream(t, j)) * static_cast<double>(routed.weights(t, j));
+    }
+    for (std::size_t j = 0; j < slots; ++j) {
+      const double u = static_cast<double>(upstream(t, j));
+      gradient(t, j) = kept.experts(t, j) < 0 ? Weight(0)
+                       : sum != 0 ? static_cast<Weight>(*limit.weight_sum * ((u - dot / sum) / sum))
+                                  : upstream(t, j);
+    }
+  }
+}
+
+DISTILL_INLINE capacity_report apply_capacity(const capacity& limit, const routing<float>& routed,
+                                              const routing<float>& kept, std::size_t experts,
+                                              const capacity_options& options) {
+  return limit_assignments(limit, routed, kept, experts, options);
+}
+DISTILL_INLINE capacity_report apply_capacity(const capacity& limit, const routing<double>& routed,
+                                              const routing<double>& kept, std::size_t experts,
+                                              const capacity_options& options) {
+  return limit_assignments(limit, routed, kept, experts, options);
+}
+DISTILL_INLINE void capacity_backward(const capacity& limit, const routing<float>& routed,
+                                      const routing<float>& kept, const matrix_view<const float>& upstream,
+                                      const matrix_view<float>& gradient) {
+  limit_backward(limit, routed, kept, upstream, gradient);
+}
+DISTILL_INLINE void capacity_backward(const capacity& limit, const routing<double>& routed,
+                                      const routing<double>& kept, const matrix_view<const double>& upstream,
+                                      const matrix_view<double>& gradient) {
+  limit_backward(limit, routed, kept, upstream, gradient);
+}
+
+}  // namespace detail
+
+DISTILL_INLINE std::int64_t capacity::of(std::size_t tokens, std::size_t experts_per_token,
+                                         std::size_t experts) const {
+  detail::check_capacity(*this, experts);
+  if (tokens_per_expert) return *tokens_per_expert;
+  const double assignments = static_cast<double>(tokens) * static_cast<double>(experts_per_token);
+  const double share = assignments * factor / static_cast<double>(experts);
+  const double nearest = std::round(share);
+  const double rounded = std::abs(share - nearest) <= 1e-12 * nearest ? nearest : std::ceil(share);
+  return std::max(minimum, static_cast<std::int64_t>(std::min(rounded, assignments)));
+}
+
+}  // namespace distill::inline DISTILL_ABI

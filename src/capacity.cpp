@@ -1,0 +1,1 @@
+#include <distill/moe/capacity-inl.hpp>

@@ -1,0 +1,1 @@
+#include <distill/moe/routing_maps-inl.hpp>

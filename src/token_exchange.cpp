@@ -1,0 +1,1 @@
+#include <distill/moe/token_exchange-inl.hpp>
