@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <distill/moe/expert_order.hpp>
+#include <distill/error/error.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <distill/view/require_memory-inl.hpp>
+#include <distill/view/vector_view.hpp>
 #include <initializer_list>
 
 namespace distill::inline DISTILL_ABI::detail {

@@ -2,7 +2,6 @@
 // included by token_exchange.hpp in header-only mode.
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/moe/assignment_check-inl.hpp>
@@ -121,8 +120,7 @@ inline void zero_padding(const expert_order& order, std::size_t rows, const outp
 inline void run_exchange(const exchange_job& job, const executor_ref& executor, std::size_t element_bytes) {
   if (job.rows.rows() == 0 || job.width() == 0) return;
   constexpr std::size_t bytes_per_block = std::size_t{64} << 10;
-  const std::size_t bytes_per_token =
-      std::max<std::size_t>(1, job.rows.columns()) * job.width() * element_bytes;
+  const std::size_t bytes_per_token = (job.rows.columns() + 1) * job.width() * element_bytes;
   executor.for_each_block(job.rows.rows(), bytes_per_block / bytes_per_token + 1,
                           [&](std::size_t begin, std::size_t end) { exchange_tokens(job, begin, end); });
 }
