@@ -30,12 +30,13 @@ void check_combine(exchange<Row, Token>& e, bool accumulate) {
   e.token_output.fill(2);
   distill::combine_tokens(e.rows.view(), e.routing.view.weights, e.order.view, e.token_output.view(),
                           {.accumulate = accumulate});
+  const auto got = elements(e.token_output);
   bool good = true;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const long double start = accumulate ? 2 : 0;
     const double allowed =
         static_cast<double>(e.b.k + 2) * epsilon<Row>() * static_cast<double>(magnitude[i] + start);
-    good = good && within<Token>(elements(e.token_output)[i], expected[i] + start, allowed);
+    good = good && within<Token>(got[i], expected[i] + start, allowed);
   }
   CHECK(good);
   CHECK(e.token_output.is_intact());

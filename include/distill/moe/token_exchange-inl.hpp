@@ -4,8 +4,7 @@
 
 #include <cstring>
 #include <distill/execution/row_blocks-inl.hpp>
-#include <distill/moe/assignment_check-inl.hpp>
-#include <distill/moe/expert_order_values-inl.hpp>
+#include <distill/moe/expert_order_check-inl.hpp>
 #include <distill/moe/token_exchange.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
