@@ -9,6 +9,14 @@ peer_list<bfloat16_bits> torch_forward_kl_bfloat16() { return {}; }
 peer_list<float> torch_softmax() { return {}; }
 #endif
 
+#ifndef WITH_TORCH_EXCHANGE
+peer_list<float> torch_expert_order() { return {}; }
+peer_list<float> torch_dispatch() { return {}; }
+peer_list<float> torch_combine() { return {}; }
+peer_list<float> torch_index_add() { return {}; }
+peer_list<float> torch_combine_backward() { return {}; }
+#endif
+
 #ifndef WITH_ONEDNN
 peer_list<float> onednn_softmax() { return {}; }
 peer_list<float> onednn_log_softmax() { return {}; }

@@ -10,6 +10,14 @@ peer_list<float> torch_forward_kl();
 peer_list<bfloat16_bits> torch_forward_kl_bfloat16();
 peer_list<float> torch_softmax();
 
+/// Stable argsort and bincount of flat expert ids; index_select into a preallocated output; weights applied, then
+/// index_add_; index_add_ alone; the gradient of combine.
+peer_list<float> torch_expert_order();
+peer_list<float> torch_dispatch();
+peer_list<float> torch_combine();
+peer_list<float> torch_index_add();
+peer_list<float> torch_combine_backward();
+
 /// One softmax forward.
 peer_list<float> onednn_softmax();
 peer_list<float> onednn_log_softmax();

@@ -18,6 +18,10 @@ RELATIVE_TABLES = {
     "near_equal": ("near-equal rows: time relative to independent rows", "independent_rows"),
     "dispatch": ("SIMD targets: time relative to the best", "AVX3"),
     "linkage": ("header-only for this machine: time relative to the compiled library", "compiled"),
+    "expert_order": ("sorting a routing by expert: time relative to ours", "distill"),
+    "dispatch_rows": ("rows to their experts: time relative to ours", "distill"),
+    "combine_rows": ("weighted rows back to their tokens: time relative to ours", "distill"),
+    "combine_rows_backward": ("the gradient of it: time relative to ours", "distill"),
     "softmax": ("softmax, log_softmax, log_sum_exp: time relative to one oneDNN softmax", "onednn_softmax"),
 }
 ERRORS = ("value_error", "output_error", "near_equal_value_error", "near_equal_output_error")
