@@ -70,6 +70,8 @@ class TokenExchange {
   static constexpr D d{};
   // Vectors of a token summed at a time: each expert row is read in pieces of so many.
   static constexpr size_t kPiece = 8;
+  // How many pieces ahead the rows are fetched.
+  static constexpr size_t kAhead = 4;
   static constexpr size_t kLine = 64 / sizeof(Row);
 
  public:
@@ -173,7 +175,10 @@ class TokenExchange {
     for (size_t j = 0; j < job_.rows.columns(); ++j) {
       const auto row = static_cast<ptrdiff_t>(job_.rows(token, j));
       if (row < 0) continue;
-      if (has_next) Prefetch(token + 1, j, c, kPiece * lanes);
+      if (c + kAhead * kPiece * lanes < width_)
+        Prefetch(token, j, c + kAhead * kPiece * lanes, kPiece * lanes);
+      else if (has_next)
+        Prefetch(token + 1, j, c + HWY_MIN(kAhead * kPiece * lanes, width_) - width_, kPiece * lanes);
       const V w = hn::Set(d, Weight(token, j));
       const Row* HWY_RESTRICT p = RowAt(row) + c;
       s0 = hn::MulAdd(w, LoadAs(d, p), s0);
