@@ -16,6 +16,9 @@ namespace distill::inline DISTILL_ABI::detail {
 // is read. A constant, because what the system reports for a virtual machine can be ten times what it has.
 inline constexpr std::size_t cache_worth_keeping = std::size_t{16} << 20;
 
+// The widest vector the kernels are built for; scratch rows are padded to it.
+inline constexpr std::size_t widest_vector_bytes = 64;
+
 constexpr std::size_t round_up_to_line(std::size_t bytes) {
   return (bytes + workspace::alignment - 1) / workspace::alignment * workspace::alignment;
 }

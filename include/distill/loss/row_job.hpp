@@ -41,7 +41,4 @@ struct row_job {
   }
 };
 
-/// The widest vector the kernels are built for; scratch rows are padded to it.
-inline constexpr std::size_t widest_vector_bytes = 64;
-
 }  // namespace distill::inline DISTILL_ABI::detail

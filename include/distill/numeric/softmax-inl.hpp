@@ -164,7 +164,6 @@ bool is_contiguous(const untyped_matrix<Void>& m, element_type type) {
 }
 
 inline softmax_scratch plan_scratch(const softmax_job& job, element_type compute) {
-  constexpr std::size_t widest_vector_bytes = 64;
   const std::size_t lanes = widest_vector_bytes / size_of(compute);
   softmax_scratch plan;
   if (job.across_rows) {
