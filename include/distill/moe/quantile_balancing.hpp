@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <distill/execution/workspace.hpp>
 #include <distill/moe/balance_options.hpp>
 #include <distill/view/as_view.hpp>
@@ -36,6 +37,7 @@ struct quantile_balancing {
 
   /// Replaces the bias, from all of a batch's scores.
   template <class Scores>
+    requires(!std::same_as<std::remove_cvref_t<Scores>, bias_histogram>)
   void operator()(Scores&& scores, vector_view<float> bias, const token_options& tokens = {},
                   workspace* memory = nullptr) const {
     exact(as_view(std::forward<Scores>(scores)), bias, tokens, memory);
