@@ -147,10 +147,10 @@ TEST_CASE("counting and going back") {
                              [&] { distill::count_assignments(a.e(), a.counts, 3); });
   check_refused<shape_error>(
       a,
-      "count_sequence_statistics: experts has 2 tokens, statistics has 1 sequences; they must divide evenly",
+      "count_sequence_statistics: experts has 3 tokens, statistics has 2 sequences; they must divide evenly",
       [&] {
-        auto s = a.sequences();
-        s.assignments = {a.counts.data(), 0, 4};
+        std::vector<std::int64_t> two(2);
+        const distill::sequence_statistics s{{a.counts.data(), 2, 2}, {a.sums.data(), 2, 2}, two};
         distill::count_sequence_statistics(a.e(), a.z(), s);
       });
 }

@@ -41,45 +41,47 @@ struct selection_threshold {
   std::size_t equal;
 };
 
+// Works on the highest bits in which the keys differ: equal keys end it at once, and buckets are evenly used.
 template <class T>
 selection_threshold<T> threshold_of(const T* column, std::size_t count, std::size_t rank,
                                     const selection_scratch<T>& scratch) {
-  constexpr int digit_bits = 11;
-  constexpr std::size_t buckets = std::size_t{1} << digit_bits, few = 48;
+  constexpr int most_digit_bits = 11, key_bits = 8 * static_cast<int>(sizeof(T));
+  constexpr std::size_t few = 48;
   using key = typename selection_scratch<T>::key;
-  std::array<std::uint32_t, buckets> counters;
-  int shift = 8 * static_cast<int>(sizeof(T)) - digit_bits;
-  // The digit in which the rank-th largest lies, of the keys that at(i) gives.
-  const auto find_digit = [&](std::size_t n, auto at) {
-    counters.fill(0);
-    for (std::size_t i = 0; i < n; ++i) ++counters[static_cast<std::size_t>(at(i) >> shift) % buckets];
+  std::array<std::uint32_t, std::size_t{1} << most_digit_bits> counters;
+  // Keeps the keys that at(i) gives in whose digit the rank-th largest lies; 0: all are equal to the first.
+  const auto narrow = [&](std::size_t n, auto at) -> std::size_t {
+    key any = at(0), every = at(0);
+    for (std::size_t i = 0; i < n; ++i) any |= at(i), every &= at(i);
+    const int differing = key_bits - std::countl_zero(any ^ every);
+    if (differing == 0) return 0;
+    const int digit_bits = n <= 1024 ? 8 : most_digit_bits, shift = std::max(0, differing - digit_bits);
+    const std::size_t buckets = std::size_t{1} << std::min(digit_bits, differing);
+    const auto digit_of = [&](key k) { return static_cast<std::size_t>(k >> shift) % buckets; };
+    std::fill_n(counters.begin(), buckets, 0u);
+    for (std::size_t i = 0; i < n; ++i) ++counters[digit_of(at(i))];
     std::size_t digit = buckets - 1;
     for (; counters[digit] < rank; --digit) rank -= counters[digit];
-    return digit;
-  };
-  const auto keep = [&](std::size_t n, std::size_t digit, auto at) {
     std::size_t kept = 0;
     for (std::size_t i = 0; i < n; ++i) {
       const key candidate = at(i);
       scratch.candidates[kept] = candidate;
-      kept += static_cast<std::size_t>(candidate >> shift) % buckets == digit ? 1 : 0;
+      kept += digit_of(candidate) == digit ? 1 : 0;
     }
     return kept;
   };
-  const auto from_column = [&](std::size_t i) { return selection_key(column[i]); };
-  const auto from_candidates = [&](std::size_t i) { return scratch.candidates[i]; };
-  std::size_t n = keep(count, find_digit(count, from_column), from_column);
-  while (n > few && shift > 0) {
-    shift = std::max(0, shift - digit_bits);
-    n = keep(n, find_digit(n, from_candidates), from_candidates);
+  std::size_t n = narrow(count, [&](std::size_t i) { return selection_key(column[i]); });
+  if (n == 0) return {selection_key(column[0]), rank};
+  while (n > few) {
+    const std::size_t kept = narrow(n, [&](std::size_t i) { return scratch.candidates[i]; });
+    if (kept == 0) return {scratch.candidates[0], rank};
+    n = kept;
   }
-  if (shift == 0) return {scratch.candidates[0], rank};
-  std::sort(scratch.candidates, scratch.candidates + n, std::greater<>());
+  key* const end = scratch.candidates + n;
+  std::sort(scratch.candidates, end, std::greater<>());
   const key threshold = scratch.candidates[rank - 1];
-  return {threshold,
-          rank - static_cast<std::size_t>(std::lower_bound(scratch.candidates, scratch.candidates + n,
-                                                           threshold, std::greater<>()) -
-                                          scratch.candidates)};
+  const key* const first = std::lower_bound(scratch.candidates, end, threshold, std::greater<>());
+  return {threshold, rank - static_cast<std::size_t>(first - scratch.candidates)};
 }
 
 // Writes the indices of the `rank` largest in ascending order to the scratch; equal keys: the lower index

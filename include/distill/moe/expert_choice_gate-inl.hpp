@@ -156,13 +156,13 @@ DISTILL_INLINE std::int64_t expert_choice_gate::choose(const detail::input_matri
                          "logits");
   detail::require_extent(name, "weights", weights.rows, "experts", "logits", logits.columns);
   detail::require_extent(name, "weights", weights.columns, "slots", "tokens", chosen.columns());
+  if (logits.rows == 0) return 0;
   detail::require_elements(name, "weights", weights);
   detail::require_distinct_elements(name, "weights", weights);
   const bool in_double = logits.type == element_type::float64;
   if (in_double != (weights.type == element_type::float64))
     throw layout_error(std::string(name) + ": weights is " + name_of(weights.type) + ", logits is " +
                        name_of(logits.type));
-  if (logits.rows == 0) return 0;
   if (detail::intersect(detail::bytes_of(logits), detail::bytes_of(weights)))
     throw layout_error(std::string(name) + ": weights overlaps logits");
   workspace own;

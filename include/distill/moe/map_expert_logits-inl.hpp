@@ -4,36 +4,50 @@
 #include <distill/moe/map_expert_logits.hpp>
 #include <distill/moe/router_memory-inl.hpp>
 #include <limits>
+#include <vector>
 
 namespace distill::inline DISTILL_ABI::detail {
 
-// Sums relative to the row's own maximum, so that probabilities far below it keep their digits: the sums of a
-// student expert would underflow beside a much larger one.
+// The teacher's experts in the order of the student's that take them over.
+struct expert_groups {
+  std::vector<std::size_t> members, begins;
+
+  expert_groups(vector_view<const std::int32_t> map, std::size_t students) : begins(students + 1) {
+    for (std::size_t j = 0; j < students; ++j) {
+      for (std::size_t i = 0; i < map.size(); ++i)
+        if (map[i] == static_cast<std::int32_t>(j)) members.push_back(i);
+      begins[j + 1] = members.size();
+    }
+  }
+};
+
+// Each group is summed relative to its own maximum: it would underflow beside a much larger one.
 template <class Teacher, class Output>
-void map_expert_row(const Teacher& teacher, vector_view<const std::int32_t> map, const Output& output,
+void map_expert_row(const Teacher& teacher, const expert_groups& groups, const Output& output,
                     double temperature, std::size_t t) {
   const double none = -std::numeric_limits<double>::infinity();
-  double maximum = none, total = 0, poison = 0;
-  for (std::size_t i = 0; i < map.size(); ++i) {
+  double maximum = none, total = 0;
+  bool is_bad = false;
+  for (std::size_t i = 0; i < teacher.columns(); ++i) {
     const double z = as_double(teacher(t, i));
-    if (std::isnan(z) || z == -none) poison = std::nan("");
-    if (map[i] != no_expert && z > maximum) maximum = z;
+    is_bad = is_bad || std::isnan(z) || z == -none;
   }
-  if (maximum == none) poison = std::nan("");
-  for (std::size_t i = 0; i < map.size() && poison == 0; ++i)
-    if (map[i] != no_expert) total += std::exp((as_double(teacher(t, i)) - maximum) / temperature);
-  const double log_total = std::log(total);
-  for (std::size_t j = 0; j < output.columns(); ++j) {
+  for (const std::size_t i : groups.members) maximum = std::max(maximum, as_double(teacher(t, i)));
+  is_bad = is_bad || maximum == none;
+  const auto log_share = [&](std::size_t j) {
     double largest = none, sum = 0;
-    for (std::size_t i = 0; i < map.size(); ++i)
-      if (map[i] == static_cast<std::int32_t>(j)) largest = std::max(largest, as_double(teacher(t, i)));
-    for (std::size_t i = 0; i < map.size() && largest > none; ++i)
-      if (map[i] == static_cast<std::int32_t>(j))
-        sum += std::exp((as_double(teacher(t, i)) - largest) / temperature);
-    const double value =
-        largest > none ? (largest - maximum) / temperature + std::log(sum) - log_total : none;
-    assign_double(output(t, j), poison == 0 ? value : poison);
-  }
+    for (std::size_t m = groups.begins[j]; m < groups.begins[j + 1]; ++m)
+      largest = std::max(largest, as_double(teacher(t, groups.members[m])));
+    if (largest == none) return none;
+    for (std::size_t m = groups.begins[j]; m < groups.begins[j + 1]; ++m)
+      sum += std::exp((as_double(teacher(t, groups.members[m])) - largest) / temperature);
+    return (largest - maximum) / temperature + std::log(sum);
+  };
+  for (std::size_t m = 0; m < groups.members.size() && !is_bad; ++m)
+    total += std::exp((as_double(teacher(t, groups.members[m])) - maximum) / temperature);
+  const double log_total = std::log(total);
+  for (std::size_t j = 0; j < output.columns(); ++j)
+    assign_double(output(t, j), is_bad ? std::nan("") : log_share(j) - log_total);
 }
 
 DISTILL_INLINE void map_expert_logits(const input_matrix& teacher, vector_view<const std::int32_t> map,
@@ -53,11 +67,12 @@ DISTILL_INLINE void map_expert_logits(const input_matrix& teacher, vector_view<c
     if (map[i] != no_expert && (map[i] < 0 || static_cast<std::size_t>(map[i]) >= output.columns))
       throw data_error(std::string(name) + ": map[" + std::to_string(i) + "] is " + std::to_string(map[i]) +
                        ", must be in [0, " + std::to_string(output.columns) + ") or -1");
+  const expert_groups groups(map, output.columns);
   const std::size_t grain = std::size_t{4096} / teacher.columns + 1;
   with_elements(teacher, [&](const auto& from) {
     with_elements(output, [&](const auto& to) {
       options.executor.for_each_block(from.rows(), grain, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t t = begin; t < end; ++t) map_expert_row(from, map, to, options.temperature, t);
+        for (std::size_t t = begin; t < end; ++t) map_expert_row(from, groups, to, options.temperature, t);
       });
     });
   });

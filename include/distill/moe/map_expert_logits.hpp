@@ -32,7 +32,7 @@ void map_expert_logits(const input_matrix& teacher, vector_view<const std::int32
 /// T alone. Throws: shape_error, parameter_error, layout_error, data_error for an expert outside the
 /// student's, before anything is written. Special values: a student expert that nobody maps to gets -inf; a
 /// row with NaN or +inf, or without any probability left, becomes NaN. Accuracy: in double, rounded once.
-/// Cost: one exponential per teacher logit, no allocation.
+/// Cost: two exponentials per teacher logit; allocates O(experts).
 template <class Teacher, class Output>
 void map_expert_logits(Teacher&& teacher, vector_view<const std::int32_t> map, Output&& output,
                        const map_expert_options& options = {}) {

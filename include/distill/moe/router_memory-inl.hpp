@@ -80,7 +80,7 @@ void require_matrix(std::string_view name, std::string_view what, const matrix_v
   if (rows > 0 && columns > 0 && m.data_handle() == nullptr)
     throw layout_error(std::string(name) + ": " + std::string(what) + " has no memory");
   if constexpr (!std::is_const_v<T>)
-    if ((rows > 1 && m.stride(0) == 0) || (columns > 1 && m.stride(1) == 0))
+    if ((rows > 1 && columns > 0 && m.stride(0) == 0) || (rows > 0 && columns > 1 && m.stride(1) == 0))
       throw layout_error(std::string(name) + ": " + std::string(what) +
                          " has a stride of 0, so its elements are not distinct");
 }
