@@ -24,7 +24,7 @@ double switch_value(const batch& b, const std::vector<double>& logits, const dis
   return loss(s.view);
 }
 
-double z_value(const std::vector<double>& logits, const std::vector<std::uint8_t>& mask, double coefficient) {
+double z_value(const std::vector<double>& logits, const std::vector<float>& mask, double coefficient) {
   real squares = 0, counted = 0;
   for (std::size_t t = 0; t < tokens; ++t) {
     if (!mask.empty() && mask[t] == 0) continue;
@@ -36,7 +36,7 @@ double z_value(const std::vector<double>& logits, const std::vector<std::uint8_t
   return static_cast<double>(coefficient * squares / counted);
 }
 
-const std::vector<std::uint8_t> some = {1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1};
+const std::vector<float> some = {1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1};
 
 }  // namespace
 
@@ -144,7 +144,7 @@ TEST_CASE("router_z_loss of logits: value and derivative") {
   const std::vector<double> logits = normal_values(tokens * experts, 45, 2);
   const distill::router_z_loss loss{.coefficient = 0.7};
   for (const bool masked : {false, true}) {
-    const std::vector<std::uint8_t> mask = masked ? some : std::vector<std::uint8_t>{};
+    const std::vector<float> mask = masked ? some : std::vector<float>{};
     const distill::matrix_view<const double> z(logits.data(), tokens, experts);
     std::vector<double> gradient(tokens * experts, 7);
     const distill::matrix_view<double> g(gradient.data(), tokens, experts);
@@ -170,8 +170,8 @@ TEST_CASE("router_z_loss of statistics is that of logits; bad tokens are left ou
   std::vector<double> logits = normal_values(tokens * experts, 46, 2);
   logits[3] = infinity;
   logits[10] = std::nan("");
-  const std::vector<std::uint8_t> mask = {0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  const std::vector<std::uint8_t> all(tokens, 1);
+  const std::vector<float> mask = {0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  const std::vector<float> all(tokens, 1);
   const guarded_matrix<float> z(tokens, logits, layout::column_major);
   guarded_matrix<float> gradient(tokens, experts, layout::padded_rows),
       masked(tokens, experts, layout::padded_rows);

@@ -124,7 +124,7 @@ TEST_CASE("variation, smooth load and z-loss") {
   check_refused<layout_error>(a, "router_z_loss: gradient overlaps logits", [&] {
     z.with_gradient(matrix_view<const float>(a.written.data(), 3, 4), a.out());
   });
-  const std::vector<std::uint8_t> mask(2, 1);
+  const std::vector<float> mask(2, 1);
   check_refused<shape_error>(a, "router_z_loss: token_mask has 2 entries, logits has 3",
                              [&] { z.with_gradient(a.z(), a.out(), {}, {.token_mask = mask}); });
 }

@@ -13,7 +13,7 @@ namespace {
 
 // α E Σ_i (n_i / (k T)) (Σ_t p_ti / T) over tokens [begin, end) that the mask counts.
 real share_oracle(const batch& b, real alpha, std::size_t choices, std::size_t begin, std::size_t end,
-                  const std::vector<std::uint8_t>& mask = {}) {
+                  const std::vector<float>& mask = {}) {
   const std::vector<real> p =
       b.sigmoid ? normalised(sigmoid_of(b.logits), b.experts) : softmax_of(b.logits, b.experts);
   real value = 0, tokens = 0;
@@ -88,7 +88,7 @@ TEST_CASE("gshard_loss counts first choices") {
 TEST_CASE("sequence_balance_loss is the mean over sequences that have tokens") {
   const std::size_t sequences = 4, length = 25, experts = 8, k = 2;
   const batch b(sequences * length, experts, k, 9, true);
-  std::vector<std::uint8_t> mask(b.tokens, 1);
+  std::vector<float> mask(b.tokens, 1);
   for (std::size_t t = 50; t < 75; ++t) mask[t] = 0;
   mask[3] = mask[99] = 0;
   std::vector<std::int64_t> counts(sequences * experts), tokens(sequences);
@@ -154,8 +154,8 @@ TEST_CASE("padding changes nothing, whatever it holds") {
   padded.tokens = 140;
   padded.scores.resize(140 * 8, infinity);
   padded.ids.resize(140 * 2, 99);
-  std::vector<std::uint8_t> mask(140, 0);
-  std::fill(mask.begin(), mask.begin() + 100, std::uint8_t{1});
+  std::vector<float> mask(140, 0);
+  std::fill(mask.begin(), mask.begin() + 100, 1.0f);
   owned_statistics a(8), c(8);
   distill::count_statistics(b.id_view(), b.score_view(), a.view);
   distill::count_statistics(padded.id_view(), padded.score_view(), c.view, {.token_mask = mask});

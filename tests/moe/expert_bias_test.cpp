@@ -180,9 +180,9 @@ TEST_CASE("a histogram quantile, by hand") {
 TEST_CASE("padding and bad tokens are left out of quantiles; no tokens leave the bias") {
   std::vector<double> scores = skewed_scores(60, 4, 66), padded = scores;
   padded.insert(padded.begin(), {std::nan(""), 0, 0, 0, 9, 9, 9, 9});
-  std::vector<std::uint8_t> mask(62, 1);
+  std::vector<float> mask(62, 1);
   mask[1] = 0;
-  const std::vector<std::uint8_t> nobody(62, 0);
+  const std::vector<float> nobody(62, 0);
   std::vector<float> a(4), b(4), c = {1, 2, 3, 4};
   const quantile_balancing rule{.experts_per_token = 2};
   distill::workspace memory;

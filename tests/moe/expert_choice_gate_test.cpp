@@ -130,7 +130,7 @@ TEST_CASE("tokens without a softmax are taken last, masked ones never") {
   for (std::size_t i = 0; i < 3; ++i) values[4 * 3 + i] = -infinity;
   values[5 * 3 + 2] = -infinity;  // probability 0, but a softmax
   values[7 * 3] = std::nan("");
-  const std::vector<std::uint8_t> mask = {1, 1, 1, 1, 1, 1, 1, 0};
+  const std::vector<float> mask = {1, 1, 1, 1, 1, 1, 1, 0};
   const guarded_matrix<float> logits(8, values);
   owned_choice<float> out(3, 8);
   const expert_choice_gate gate{.capacity = 8};
@@ -208,7 +208,7 @@ TEST_CASE("the gradient in float and 16 bits; bad and masked tokens do not move"
   const auto upstream_float = converted<float>(upstream);
   const expert_choice_gate gate{.capacity = 9};
   owned_choice<double> out(6, 9);
-  std::vector<std::uint8_t> mask(50, 1);
+  std::vector<float> mask(50, 1);
   mask[11] = 0;
   values[20 * 6 + 2] = std::nan("");
   const distill::token_options tokens{.token_mask = mask};

@@ -49,7 +49,7 @@ TEST_CASE("weights from logits, masked tokens, rows without a softmax") {
   values[0 * 5 + 3] = std::nan("");
   values[0 * 5 + 0] = 3;
   values[1 * 5 + 4] = infinity;  // not one of the token's experts
-  const std::vector<std::uint8_t> mask = {1, 1, 1, 0, 1};
+  const std::vector<float> mask = {1, 1, 1, 0, 1};
   const std::vector<std::int64_t> with_padding = {3, 0, 1, -7, 2};
   for (const layout how : {layout::compact, layout::column_major}) {
     const guarded_matrix<float> z(5, values, how);
@@ -93,7 +93,7 @@ TEST_CASE("the gradient is the derivative of the weights") {
 TEST_CASE("no gradient for padding and for logits without a softmax; any executor") {
   auto values = normal_values(25, 83);
   values[0 * 5 + 3] = std::nan("");
-  const std::vector<std::uint8_t> mask = {1, 1, 1, 0, 1};
+  const std::vector<float> mask = {1, 1, 1, 0, 1};
   const auto upstream = converted<float>(normal_values(10, 84));
   const distill::matrix_view<const float> g(upstream.data(), 5, 2);
   const guarded_matrix<float> z(5, values);

@@ -188,7 +188,7 @@ TEST_CASE("tokens that are masked or not finite have no load and no gradient") {
   noisy_batch b(4, 3);
   b.noisy[1] = infinity;
   b.sigma[3] = 0;
-  const std::vector<std::uint8_t> mask = {1, 1, 1, 0};
+  const std::vector<float> mask = {1, 1, 1, 0};
   b.clean[9] = std::nan("");
   std::vector<double> loads(3), expected = load_oracle({b.clean.begin() + 6, b.clean.begin() + 9},
                                                        {b.noisy.begin() + 6, b.noisy.begin() + 9},

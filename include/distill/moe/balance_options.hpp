@@ -28,7 +28,7 @@ struct token_options {
   router_scores scores = router_scores::softmax;
   /// [tokens] 0: the token is padding, not counted, its gradient 0, whatever its row holds. Empty: every
   /// token counts.
-  vector_view<const std::uint8_t> token_mask = {};
+  vector_view<const float> token_mask = {};
   /// Add to a gradient instead of overwriting it.
   bool accumulate = false;
   executor_ref executor = {};

@@ -29,8 +29,7 @@ struct bias_histogram {
 /// before anything is written. Special values: no tokens leave the bias as it is; a token with a score that
 /// is not finite is left out. Cost: O(tokens · experts · k), no exponentials. Exact form: 16 bytes per token
 /// from the workspace. Accuracy: histogram within one bin of the exact order statistic. Calling thread;
-/// independent of how a batch is split. Source: Kimi K3 technical report, section 2.3.3; the derivation as
-/// given with NVIDIA/TransformerEngine #3395.
+/// independent of how a batch is split. Source: Kimi K3 technical report, section 2.3.3.
 struct quantile_balancing {
   std::int64_t experts_per_token = 0;
   bool recentre = true;

@@ -1,0 +1,1 @@
+#include <distill/moe/expert_choice_gate-inl.hpp>

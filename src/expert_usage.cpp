@@ -1,0 +1,1 @@
+#include <distill/moe/expert_usage-inl.hpp>

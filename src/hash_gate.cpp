@@ -1,0 +1,1 @@
+#include <distill/moe/hash_gate-inl.hpp>

@@ -1,0 +1,1 @@
+#include <distill/moe/map_expert_logits-inl.hpp>
