@@ -1,5 +1,5 @@
-// Definitions of evaluate.hpp: denominators, scratch, the walk over the rows. Compiled once in src/, or included by
-// evaluate.hpp in header-only mode.
+// Definitions of evaluate.hpp: denominators, scratch, the walk over the rows. Compiled once in src/, or
+// included by evaluate.hpp in header-only mode.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,10 @@ namespace distill::inline DISTILL_ABI {
 namespace detail {
 
 // The kernels: src/evaluate_rows_*.cpp, or evaluate_rows-inl.hpp in header-only mode.
-DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
-DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end, void* scratch);
+DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, std::size_t end,
+                                        void* scratch);
+DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end,
+                                         void* scratch);
 
 // Most losses an evaluation can hold.
 inline constexpr std::size_t most_terms = 8;
@@ -53,8 +55,8 @@ bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
 DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute) {
   const element_type type = job.student.type;
   return compute == element_type::float32 && type == element_type::bfloat16 && job.term_count == 1 &&
-         job.terms[0].kind == loss_kind::forward_kl &&
-         is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
+         job.terms[0].kind == loss_kind::forward_kl && is_contiguous_row_of(job.student, type) &&
+         is_contiguous_row_of(job.teacher, type) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
 }
 
@@ -66,6 +68,23 @@ DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
   return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, compute) && !job.accumulate));
+}
+
+// Losses that one visit of a row in float serves: all that compare teacher and student do so at the same
+// temperatures, and at most one has labels.
+DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
+  if (job.across_rows || compute != element_type::float32) return false;
+  const loss_term* pair = nullptr;
+  int labels = 0;
+  for (std::size_t i = 0; i < job.term_count; ++i) {
+    const loss_term& term = job.terms[i];
+    if (term.kind == loss_kind::user_divergence || (term.needs_labels() && ++labels > 1)) return false;
+    if (!term.compares_distributions()) continue;
+    if (pair == nullptr) pair = &term;
+    if (term.temperature != pair->temperature || term.teacher_temperature != pair->teacher_temperature)
+      return false;
+  }
+  return pair != nullptr;
 }
 
 DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type compute) {
@@ -80,10 +99,13 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
   if (job.short_rows) plan.count = 2 * static_cast<int>(lanes);
   if (!reads_bfloat16_rows(job, compute)) {
     if (!is_contiguous_row_of(job.student, compute)) plan.student = plan.append();
-    if (job.teacher.data != nullptr && !is_contiguous_row_of(job.teacher, compute)) plan.teacher = plan.append();
-    const bool in_place = is_contiguous_row_of(job.gradient, compute) && !job.accumulate && job.term_count == 1;
+    if (job.teacher.data != nullptr && !is_contiguous_row_of(job.teacher, compute))
+      plan.teacher = plan.append();
+    const bool one_store = job.term_count == 1 || job.one_pair;
+    const bool in_place = is_contiguous_row_of(job.gradient, compute) && !job.accumulate && one_store;
     if (job.gradient.data != nullptr && !in_place) plan.gradient = plan.append();
   }
+  if (job.one_pair && job.term_count > 1 && job.gradient.data != nullptr) plan.third = plan.append();
   for (std::size_t i = 0; i < job.term_count; ++i)
     if (job.terms[i].kind == loss_kind::user_divergence && plan.slope < 0) plan.slope = plan.append();
   return plan;
@@ -93,6 +115,7 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
 DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& executor, workspace& memory,
                         std::size_t kept) {
   job.short_rows = has_short_rows(job, compute);
+  job.one_pair = has_one_pair(job, compute);
   job.scratch = plan_scratch(job, compute);
   const std::size_t bytes_per_row = job.classes() * (size_of(job.student.type) + size_of(job.teacher.type));
   const row_blocks blocks(executor, job.rows(), bytes_per_row);
@@ -147,9 +170,9 @@ DISTILL_INLINE double total_of(const row_job& job, const row_options& rows) {
 
 }  // namespace detail
 
-DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> terms, const detail::input_matrix& student,
-                               const detail::input_matrix& teacher, const detail::output_matrix& gradient,
-                               const row_options& rows) {
+DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> terms,
+                               const detail::input_matrix& student, const detail::input_matrix& teacher,
+                               const detail::output_matrix& gradient, const row_options& rows) {
   detail::check_arguments(name, terms, student, teacher, gradient, rows);
   detail::row_job job;
   job.terms = terms.data();
@@ -168,8 +191,8 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   job.factors = factors.data();
   const bool in_double = student.type == element_type::float64 || job.teacher.type == element_type::float64;
   job.across_rows = detail::walks_across_rows(job);
-  job.bypass_cache =
-      gradient.data != nullptr && gradient.rows * gradient.columns * size_of(gradient.type) > detail::cache_worth_keeping;
+  job.bypass_cache = gradient.data != nullptr &&
+                     gradient.rows * gradient.columns * size_of(gradient.type) > detail::cache_worth_keeping;
 
   workspace own;
   workspace& memory = rows.workspace != nullptr ? *rows.workspace : own;

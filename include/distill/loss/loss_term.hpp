@@ -52,6 +52,10 @@ struct loss_term {
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
   bool needs_labels() const { return kind == loss_kind::cross_entropy; }
+  /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
+  bool compares_distributions() const {
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence;
+  }
   /// The factor on value and gradient.
   double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
 };

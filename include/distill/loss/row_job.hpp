@@ -7,11 +7,13 @@ namespace distill::inline DISTILL_ABI::detail {
 
 /// Which scratch rows of the compute type a worker has, by index; -1: none.
 struct scratch_rows {
-  int student = -1, teacher = -1;  // converted copies of rows that are not in the compute type or not contiguous
-  int gradient = -1;               // the row's gradient, where it cannot be written in place
-  int slope = -1;                  // a user's df/dq
-  int count = 2;                   // rows 0 and 1: the exponentials
-  std::size_t pitch = 0;           // elements from one row to the next
+  int student = -1,
+      teacher = -1;       // converted copies of rows that are not in the compute type or not contiguous
+  int gradient = -1;      // the row's gradient, where it cannot be written in place
+  int slope = -1;         // a user's df/dq
+  int third = -1;         // what a gradient takes beside the exponentials
+  int count = 2;          // rows 0 and 1: the exponentials
+  std::size_t pitch = 0;  // elements from one row to the next
 
   int append() { return count++; }
 };
@@ -28,6 +30,7 @@ struct row_job {
   bool accumulate = false;
   bool across_rows = false;      // few or strided classes: one row per SIMD lane
   bool short_rows = false;       // forward_kl on rows worth batching
+  bool one_pair = false;         // in float, all that compares teacher and student has the same temperatures
   bool bypass_cache = false;     // the gradient is too large to be worth caching
   bool only_unresolved = false;  // only rows whose losses are not finite: the second attempt, in double
   scratch_rows scratch;

@@ -8,6 +8,7 @@
 
 #include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
+#include <distill/simd/objective_rows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -38,8 +39,8 @@ HWY_INLINE T* GradientRowInPlace(const row_job& job, size_t row) {
   return static_cast<T*>(job.gradient.data) + static_cast<ptrdiff_t>(row) * job.gradient.row_stride;
 }
 
-// Subtracts the largest logit of a converted row, which no softmax notices: enormous logits would otherwise leave
-// enormous rounding errors when they are scaled.
+// Subtracts the largest logit of a converted row, which no softmax notices: enormous logits would otherwise
+// leave enormous rounding errors when they are scaled.
 template <class T>
 HWY_INLINE void ShiftCopy(const T* row, T* copy, size_t classes) {
   if (copy == nullptr || row != copy) return;
@@ -54,16 +55,21 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   RowView<T> view;
   view.classes = job.classes();
   view.student = RowAs<T>(job.student, row, ScratchRow(job, scratch, job.scratch.student));
-  view.teacher =
-      job.teacher.data == nullptr ? nullptr : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
+  view.teacher = job.teacher.data == nullptr
+                     ? nullptr
+                     : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
   bool only_softmax = job.only_unresolved;
-  for (size_t i = 0; i < job.term_count; ++i) only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse;
+  for (size_t i = 0; i < job.term_count; ++i)
+    only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse;
   if (only_softmax) {
     ShiftCopy(view.student, ScratchRow(job, scratch, job.scratch.student), view.classes);
-    if (view.teacher != nullptr) ShiftCopy(view.teacher, ScratchRow(job, scratch, job.scratch.teacher), view.classes);
+    if (view.teacher != nullptr)
+      ShiftCopy(view.teacher, ScratchRow(job, scratch, job.scratch.teacher), view.classes);
   }
   T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
-  view.gradient = job.gradient.data == nullptr ? nullptr : copy != nullptr ? copy : GradientRowInPlace<T>(job, row);
+  view.gradient = job.gradient.data == nullptr ? nullptr
+                  : copy != nullptr            ? copy
+                                               : GradientRowInPlace<T>(job, row);
   view.add = false;
   const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
   bool written = false;
@@ -111,8 +117,8 @@ HWY_INLINE bool LoadTileDirectly([[maybe_unused]] D d, const input_matrix& m, si
 
 // Lanes that do not take part read as 0 and are never touched in memory.
 template <class D, class F>
-HWY_INLINE LaneTile<Real<D>> LoadTile(D d, const input_matrix& m, size_t row, size_t count, bool all, F takes_part,
-                                      Real<D>* scratch) {
+HWY_INLINE LaneTile<Real<D>> LoadTile(D d, const input_matrix& m, size_t row, size_t count, bool all,
+                                      F takes_part, Real<D>* scratch) {
   using T = Real<D>;
   const size_t lanes = hn::Lanes(d);
   LaneTile<T> tile{scratch, static_cast<ptrdiff_t>(lanes)};
@@ -172,12 +178,15 @@ HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneRows<D>& rows, h
   const bool same = term.temperature == term.teacher_temperature;
   const auto slope = hn::Mul(factor, hn::Set(d, static_cast<Real<D>>(term.scale() / term.temperature)));
   switch (term.kind) {
-    case loss_kind::cross_entropy: return CrossEntropyLanes(d, term, rows, slope, labels, values);
-    case loss_kind::logit_mse: return LogitMseLanes(d, rows, factor, values);
+    case loss_kind::cross_entropy:
+      return CrossEntropyLanes(d, term, rows, slope, labels, values);
+    case loss_kind::logit_mse:
+      return LogitMseLanes(d, rows, factor, values);
     case loss_kind::forward_kl:
       if (same) return ForwardKlLanes<true>(d, term, rows, slope, values);
       return ForwardKlLanes<false>(d, term, rows, slope, values);
-    default: break;
+    default:
+      break;
   }
   WithPointwise(term, [&](auto op) HWY_ATTR {
     if (same)
@@ -259,10 +268,15 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
       if (IsBfloat16Throughout(job)) return ForwardKlRange<D, bfloat16>(job, begin, end, scratch);
       return ForwardKlRange<D, float>(job, begin, end, scratch);
     }
+    if (job.one_pair) {
+      const hn::ScalableTag<float> d;
+      return ObjectiveRows<std::remove_const_t<decltype(d)>>(job, scratch).Run(begin, end);
+    }
   }
   if (job.across_rows) {
     const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
-    for (size_t row = begin; row < end; row += lanes) TermsOfTile(job, row, HWY_MIN(lanes, end - row), scratch);
+    for (size_t row = begin; row < end; row += lanes)
+      TermsOfTile(job, row, HWY_MIN(lanes, end - row), scratch);
     return;
   }
   for (size_t row = begin; row < end; ++row) {

@@ -6,9 +6,10 @@
 #define DISTILL_SIMD_EXPONENTIAL_INL_HPP
 #endif
 
-#include <distill/version.hpp>
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+#include <distill/version.hpp>
 
 #if HWY_HAVE_SCALABLE
 #error "distill: kernels keep vectors in structs, which SVE and RVV do not allow; compile header-only mode without them"
@@ -24,8 +25,8 @@ using Real = hn::TFromD<D>;
 inline constexpr double kLog2e = 1.4426950408889634074;
 inline constexpr double kLn2 = 0.69314718055994530942;
 
-// To be called on leaving the kernels. Without AVX, g++ may keep a spilled 64-bit value in an MMX register, after which
-// the caller's long double arithmetic would give NaN.
+// To be called on leaving the kernels. Without AVX, g++ may keep a spilled 64-bit value in an MMX register,
+// after which the caller's long double arithmetic would give NaN.
 HWY_INLINE void RestoreX87() {
 #if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
   _mm_empty();
@@ -77,11 +78,12 @@ HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
     return hn::Mul(f, Polynomial(d, f, 0.693147187927f, 0.24022649795f, 0.0555035743364f, 0.00961823749491f,
                                  0.00133907354776f, 0.000154035123676f));
   } else {
-    return hn::Mul(f, Polynomial(d, f, 0.69314718055994530942, 0.24022650695910071228, 0.055504108664821580038,
-                                 0.0096181291076284829995, 0.0013333558146428405475, 0.00015403530393362878114,
-                                 0.000015252733804120622925, 1.3215486815887596257e-6, 1.0178085967526365898e-7,
-                                 7.0548944313283709827e-9, 4.4455494020093988802e-10, 2.5733502850581951591e-11,
-                                 1.3691489802639771736e-12));
+    return hn::Mul(f,
+                   Polynomial(d, f, 0.69314718055994530942, 0.24022650695910071228, 0.055504108664821580038,
+                              0.0096181291076284829995, 0.0013333558146428405475, 0.00015403530393362878114,
+                              0.000015252733804120622925, 1.3215486815887596257e-6, 1.0178085967526365898e-7,
+                              7.0548944313283709827e-9, 4.4455494020093988802e-10, 2.5733502850581951591e-11,
+                              1.3691489802639771736e-12));
   }
 }
 
@@ -93,8 +95,8 @@ HWY_INLINE __m512 ScaleByPowerOf2(__m512 x, __m512 v) {
 }
 #endif
 
-// 2^v for v below the exponent bias; 0 from -bias down, -inf included; NaN for NaN; exactly 1 for 0. Relative error
-// 1.1e-8 (float), 3e-21 (double), before rounding.
+// 2^v for v below the exponent bias; 0 from -bias down, -inf included; NaN for NaN; exactly 1 for 0. Relative
+// error 1.1e-8 (float), 3e-21 (double), before rounding.
 template <class D, class V>
 HWY_INLINE V Exp2(D d, V v) {
 #if HWY_TARGET <= HWY_AVX3
@@ -111,8 +113,8 @@ HWY_INLINE V Exp2(D d, V v) {
   return hn::MulAdd(PowerOfFractionMinus1(d, hn::Sub(clamped, k)), power, power);
 }
 
-// The same with a relative error of 9.2e-8 before rounding, in float only: two operations fewer, and four fewer where
-// the processor has instructions for it.
+// The same with a relative error of 9.2e-8 before rounding, in float only: two operations fewer, and four
+// fewer where the processor has instructions for it.
 template <class D, class V>
 HWY_INLINE V Exp2Fast(D d, V v) {
   if constexpr (sizeof(Real<D>) == 8) return Exp2(d, v);
@@ -153,6 +155,20 @@ HWY_INLINE V Exp2Minus1(D d, V v) {
   return hn::MulAdd(PowerOfFractionMinus1(d, hn::Sub(clamped, k)), power, hn::Sub(power, one));
 }
 
+// log2(v) for normal positive v, in float with an absolute error of 2.1e-8 before rounding. What it gives for
+// 0 and denormal numbers is finite and below -126.
+template <class D, class V>
+HWY_INLINE V Log2(D d, V v) {
+  static_assert(sizeof(Real<D>) == 4);
+  const hn::RebindToSigned<D> di;
+  // v = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)).
+  const auto k = hn::ShiftRight<23>(hn::Sub(hn::BitCast(di, v), hn::Set(di, 0x3f3504f3)));
+  const V f = hn::Sub(hn::BitCast(d, hn::Sub(hn::BitCast(di, v), hn::ShiftLeft<23>(k))), hn::Set(d, 1.0f));
+  const V series = Polynomial(d, f, 1.442695022f, -0.7213474512f, 0.4809107482f, -0.3606932759f,
+                              0.2879032493f, -0.2391698807f, 0.2160782218f, -0.2058618814f, 0.1231096834f);
+  return hn::MulAdd(f, series, hn::ConvertTo(d, k));
+}
+
 // log(1 + x) for x > -1, natural, with full relative accuracy near 0: relative error about 2e-7 (float).
 // -inf for -1, inf for inf.
 template <class D, class V>
@@ -182,8 +198,8 @@ HWY_INLINE V Log1p(D d, V x) {
     // log((1 + f)) = 2 atanh(s), s = f / (2 + f), |s| < 0.172: odd series to s^23.
     const V s = hn::Div(f, hn::Add(f, hn::Set(d, 2.0)));
     const V z = hn::Mul(s, s);
-    tail = Polynomial(d, z, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19,
-                      1.0 / 21, 1.0 / 23);
+    tail = Polynomial(d, z, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15, 1.0 / 17,
+                      1.0 / 19, 1.0 / 21, 1.0 / 23);
     const V twice = hn::Add(s, s);
     const V series = hn::MulAdd(hn::Mul(twice, z), tail, twice);
     const V result = hn::MulAdd(hn::ConvertTo(d, k), hn::Set(d, kLn2), series);

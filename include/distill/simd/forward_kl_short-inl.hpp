@@ -1,7 +1,7 @@
 // Forward KL on short contiguous rows: as many rows at a time as a vector has lanes.
 //
-// A short row's work is mostly what happens once a row: maxima, sums, divisions, a logarithm. Here these are done
-// for a batch of rows at once, one row per lane, between passes over the classes that go along the rows.
+// A short row's work is mostly what happens once a row: maxima, sums, divisions, a logarithm. Here these are
+// done for a batch of rows at once, one row per lane, between passes over the classes that go along the rows.
 #if defined(DISTILL_SIMD_FORWARD_KL_SHORT_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_FORWARD_KL_SHORT_INL_HPP
 #undef DISTILL_SIMD_FORWARD_KL_SHORT_INL_HPP
@@ -33,10 +33,11 @@ struct RowVectors {
 #else
     const size_t n = hn::Lanes(d);
     const hn::RepartitionToWide<D> wide;
-    const hn::Full128<Real<D>> block;
+    const hn::Full128<Real<D> > block;
     for (size_t row = 0; row < rows; row += 4) {
       Real<D>* p = lanes + row * n;
-      const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n), e = hn::Load(d, p + 3 * n);
+      const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n),
+                 e = hn::Load(d, p + 3 * n);
       const auto ab = hn::BitCast(wide, combine(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
       const auto ce = hn::BitCast(wide, combine(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
       hn::Store(combine(hn::BitCast(d, hn::InterleaveLower(wide, ab, ce)),
@@ -123,7 +124,8 @@ class ForwardKlShortRows {
     for (size_t r = 0; r < count; ++r) {
       const Teacher* t = RowOf<Teacher>(job_.teacher, rows[r]);
       const Student* z = RowOf<Student>(job_.student, rows[r]);
-      V teacher_maximum = lowest, student_maximum = lowest, ratio_maximum = lowest, ratio_minimum = hn::Inf(d);
+      V teacher_maximum = lowest, student_maximum = lowest, ratio_maximum = lowest,
+        ratio_minimum = hn::Inf(d);
       size_t j = 0;
       for (; j + hn::Lanes(d) <= HWY_MIN(n_, kRatioSample); j += hn::Lanes(d)) {
         const V tv = LoadAs(d, t + j), zv = LoadAs(d, z + j);
@@ -148,7 +150,8 @@ class ForwardKlShortRows {
     const V t = hn::Max(lowest_origin, teacher_.Reduced(d, count, maximum));
     const V z = hn::Max(lowest_origin, student_.Reduced(d, count, maximum));
     const V range = hn::Sub(ratio_.Reduced(d, count, maximum), minimum_.Reduced(d, count, minimum));
-    const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)), student_origin = hn::Neg(hn::Mul(z, student_scale));
+    const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)),
+            student_origin = hn::Neg(hn::Mul(z, student_scale));
     hn::Store(teacher_origin, d, origins.teacher);
     hn::Store(student_origin, d, origins.student);
     hn::Store(kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin), d, origins.ratio);
@@ -158,19 +161,18 @@ class ForwardKlShortRows {
   }
 
   template <Form kForm, bool kSame, bool kStore>
-  HWY_INLINE ForwardKlSums<V> StreamRow(size_t r, size_t row, const PairScaleVectors<V>& scale) const {
+  HWY_INLINE PairSums<V> StreamRow(size_t r, size_t row, const PairScaleVectors<V>& scale) const {
     const Teacher* t = RowOf<Teacher>(job_.teacher, row);
     const Student* z = RowOf<Student>(job_.student, row);
     T* const e = Exponentials(r);
     T* const other = Others(r);
-    ForwardKlSums<V> sums{hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    PairSums<V> sums{hn::Zero(d), hn::Zero(d), hn::Zero(d)};
     size_t j = 0;
     for (; j + hn::Lanes(d) <= n_; j += hn::Lanes(d))
-      LongRows::template StreamVector<kForm, kSame, false, kStore>(LoadAs(d, t + j), LoadAs(d, z + j), scale, e + j,
-                                                                 other + j, sums);
+      StreamVector<kForm, kSame, false, kStore>(d, LoadAs(d, t + j), LoadAs(d, z + j), scale, e + j,
+                                                other + j, sums);
     if (j < n_)
-      LongRows::template StreamVector<kForm, kSame, true, kStore>(Logits(t, j), Logits(z, j), scale, e + j, other + j,
-                                                                sums);
+      StreamVector<kForm, kSame, true, kStore>(d, Logits(t, j), Logits(z, j), scale, e + j, other + j, sums);
     return sums;
   }
 
@@ -193,7 +195,8 @@ class ForwardKlShortRows {
     Resolve<kSame>(rows, count, scale, origins, results);
     if constexpr (kStore)
       for (size_t r = 0; r < count; ++r)
-        if (!results.fallback[r]) StoreGradient(r, rows[r], results.other_factor[r], results.teacher_factor[r]);
+        if (!results.fallback[r])
+          StoreGradient(r, rows[r], results.other_factor[r], results.teacher_factor[r]);
     for (size_t r = 0; r < count; ++r)
       if (results.fallback[r]) long_rows_.Run(rows[r], rows[r] + 1);
   }
@@ -211,15 +214,18 @@ class ForwardKlShortRows {
     const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
     const V one = hn::Set(d, T{1});
     HWY_ALIGN T close_lanes[kMaxLanes] = {}, weights[kMaxLanes] = {};
-    for (size_t r = 0; r < count; ++r) close_lanes[r] = origins.close[r] ? T{1} : T{0}, weights[r] = job_.weight(rows[r]);
+    for (size_t r = 0; r < count; ++r)
+      close_lanes[r] = origins.close[r] ? T{1} : T{0}, weights[r] = job_.weight(rows[r]);
     const auto close = hn::Eq(hn::Load(d, close_lanes), one);
-    const V teacher = teacher_.Reduced(d, count, add), other = student_.Reduced(d, count, add), weighted = ratio_.Reduced(d, count, add);
+    const V teacher = teacher_.Reduced(d, count, add), other = student_.Reduced(d, count, add),
+            weighted = ratio_.Reduced(d, count, add);
     const V student = hn::IfThenElse(close, hn::Add(teacher, other), other);
     const V difference = hn::IfThenElse(close, other, hn::Sub(other, teacher));
     const V norm = hn::Div(one, student);
-    const V factor = hn::Mul(hn::Mul(hn::Load(d, weights), hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() /
-                                                                                     term_.temperature))),
-                             norm);
+    const V factor =
+        hn::Mul(hn::Mul(hn::Load(d, weights),
+                        hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() / term_.temperature))),
+                norm);
     // q - p = other * other_factor + teacher * teacher_factor, up to the factor.
     hn::Store(factor, d, results.other_factor);
     const V toward = hn::IfThenElse(close, difference, student);
@@ -254,7 +260,8 @@ class ForwardKlShortRows {
   HWY_INLINE void StoreGradient(size_t r, size_t row, T other_factor, T teacher_factor) const {
     const T* e = Exponentials(r);
     const T* other = Others(r);
-    Gradient* g = static_cast<Gradient*>(job_.gradient.data) + static_cast<ptrdiff_t>(row) * job_.gradient.row_stride;
+    Gradient* g =
+        static_cast<Gradient*>(job_.gradient.data) + static_cast<ptrdiff_t>(row) * job_.gradient.row_stride;
     const V other_v = hn::Set(d, other_factor), teacher_v = hn::Set(d, teacher_factor);
     const auto slope = [&](size_t j) HWY_ATTR {
       return hn::MulAdd(hn::LoadU(d, other + j), other_v, hn::Mul(hn::LoadU(d, e + j), teacher_v));

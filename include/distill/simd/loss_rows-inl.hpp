@@ -15,8 +15,8 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls f(j, count) for each vector of a row, count < Lanes(d) only for the last, and flush() after each block of
-// kBlockVectors and at the end.
+// Calls f(j, count) for each vector of a row, count < Lanes(d) only for the last, and flush() after each
+// block of kBlockVectors and at the end.
 template <class D, class F, class G>
 HWY_INLINE void ForEachVector(D d, size_t n, F f, G flush) {
   const size_t lanes = hn::Lanes(d), block = lanes * kBlockVectors;
@@ -59,12 +59,19 @@ HWY_INLINE void StoreUpTo(D d, hn::Vec<D> v, Real<D>* p, size_t count) {
 // The largest logit; 0 if there is none above -inf, so that it can always be subtracted. NaN is ignored.
 template <class D>
 HWY_INLINE Real<D> MaximumOrZero(D d, const Real<D>* p, size_t n) {
-  auto maximum = hn::Neg(hn::Inf(d));
-  ForEachVector(d, n, [&](size_t j, size_t count) HWY_ATTR {
-    const auto v = LoadLogits(d, p + j, count);
-    maximum = hn::IfThenElse(hn::Gt(v, maximum), v, maximum);
-  });
-  const Real<D> result = hn::GetLane(hn::MaxOfLanes(d, maximum));
+  using V = hn::Vec<D>;
+  const auto larger = [](V v, V maximum) HWY_ATTR { return hn::IfThenElse(hn::Gt(v, maximum), v, maximum); };
+  const size_t lanes = hn::Lanes(d);
+  V a = hn::Neg(hn::Inf(d)), b = a, c = a, e = a;  // four, as each waits for itself
+  size_t j = 0;
+  for (; j + 4 * lanes <= n; j += 4 * lanes) {
+    a = larger(hn::LoadU(d, p + j), a);
+    b = larger(hn::LoadU(d, p + j + lanes), b);
+    c = larger(hn::LoadU(d, p + j + 2 * lanes), c);
+    e = larger(hn::LoadU(d, p + j + 3 * lanes), e);
+  }
+  for (; j < n; j += lanes) a = larger(LoadLogits(d, p + j, HWY_MIN(lanes, n - j)), a);
+  const Real<D> result = hn::GetLane(hn::MaxOfLanes(d, larger(larger(a, b), larger(c, e))));
   return result > hn::GetLane(hn::Neg(hn::Inf(d))) ? result : Real<D>{0};
 }
 
@@ -144,8 +151,8 @@ HWY_INLINE PairNorms ExponentiateRow(D d, const RowView<Real<D>>& row, const Pai
       d, row.classes,
       [&](size_t j, size_t count) HWY_ATTR {
         const auto t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
-        const auto pair =
-            kForm == Form::kApart ? PairApart<false>(d, t, z, vectors) : PairClose<kSame, true>(d, t, z, vectors);
+        const auto pair = kForm == Form::kApart ? PairApart<false>(d, t, z, vectors)
+                                                : PairClose<kSame, true>(d, t, z, vectors);
         hn::StoreU(pair.teacher, d, scratch.exponentials + j);
         hn::StoreU(pair.other, d, scratch.others + j);
         teacher_block = hn::Add(teacher_block, pair.teacher);
@@ -187,8 +194,9 @@ HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairS
         if constexpr (kForm == Form::kApart) {
           x.q = hn::Mul(other, student_norm);
           x.difference = hn::Sub(x.q, x.p);
-          const V log2_ratio = kSame ? hn::Mul(hn::Sub(t, z), vectors.teacher_scale)
-                                     : hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, vectors.student_scale));
+          const V log2_ratio = kSame
+                                   ? hn::Mul(hn::Sub(t, z), vectors.teacher_scale)
+                                   : hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, vectors.student_scale));
           x.origin_log_ratio = hn::MulAdd(log2_ratio, ln2, ratio_origin);
         } else {
           x.q = hn::Mul(hn::Add(e, other), student_norm);
@@ -205,8 +213,8 @@ HWY_INLINE void ForEachProbability(D d, const RowView<Real<D>>& row, const PairS
 
 // Third pass: the gradient factor (q u - q Σ q u) from q u and q in scratch.
 template <class D>
-HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch, double mean_slope,
-                            double factor) {
+HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch,
+                            double mean_slope, double factor) {
   const auto k = hn::Set(d, static_cast<Real<D>>(factor));
   const auto shift = hn::Set(d, static_cast<Real<D>>(mean_slope));
   ForEachVector(d, row.classes, [&](size_t j, size_t count) HWY_ATTR {
@@ -215,8 +223,8 @@ HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<R
   });
 }
 
-// Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite. In form kApart a
-// value that should have been evaluated in form kClose comes back without its gradient.
+// Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite. In form kApart
+// a value that should have been evaluated in form kClose comes back without its gradient.
 template <Form kForm, bool kSame, class Op, class D>
 HWY_INLINE double PointwiseRowAs(Op op, D d, const PairScale<Real<D>>& scale, const RowView<Real<D>>& row,
                                  const RowScratch<Real<D>>& scratch, double factor) {
@@ -251,8 +259,9 @@ HWY_INLINE double PointwiseRowAs(Op op, D d, const PairScale<Real<D>>& scale, co
 }
 
 template <bool kSame, class Op, class D>
-HWY_INLINE double PointwiseRowAtOrigins(Op op, D d, const PairScale<Real<D>>& scale, const RowView<Real<D>>& row,
-                                        const RowScratch<Real<D>>& scratch, double factor) {
+HWY_INLINE double PointwiseRowAtOrigins(Op op, D d, const PairScale<Real<D>>& scale,
+                                        const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch,
+                                        double factor) {
   if constexpr (sizeof(Real<D>) == 4) {
     if (FormOf(d, row, scale) == Form::kApart) {
       const double value = PointwiseRowAs<Form::kApart, kSame>(op, d, scale, row, scratch, factor);
@@ -336,9 +345,11 @@ HWY_NOINLINE double CrossEntropyRow(D d, const loss_term& term, const RowView<Re
         block = logit_block = hn::Zero(d);
       });
   const double total = sum.Total(d), smoothing = term.label_smoothing;
-  const double own = (static_cast<double>(row.student[label]) - static_cast<double>(maximum)) / term.temperature;
+  const double own =
+      (static_cast<double>(row.student[label]) - static_cast<double>(maximum)) / term.temperature;
   double value = std::log(total) - (1 - smoothing) * own;
-  if (smoothing > 0) value -= smoothing * logits.Total(d) / (term.temperature * static_cast<double>(row.classes));
+  if (smoothing > 0)
+    value -= smoothing * logits.Total(d) / (term.temperature * static_cast<double>(row.classes));
   value += 0 * (1 / total);
   if (row.gradient == nullptr || (!std::isfinite(value) && sizeof(T) == 4)) return value;
   const double poison = std::isnan(value) ? value : 0;
@@ -359,7 +370,8 @@ HWY_NOINLINE double LogitMseRow(D d, const RowView<Real<D>>& row, double factor)
   ForEachVector(
       d, row.classes,
       [&](size_t j, size_t count) HWY_ATTR {
-        const auto difference = hn::Sub(LoadUpTo(d, row.student + j, count), LoadUpTo(d, row.teacher + j, count));
+        const auto difference =
+            hn::Sub(LoadUpTo(d, row.student + j, count), LoadUpTo(d, row.teacher + j, count));
         block = hn::MulAdd(difference, difference, block);
       },
       [&]() HWY_ATTR {
@@ -385,12 +397,16 @@ HWY_INLINE double TermRow(D d, const loss_term& term, const RowView<Real<D>>& ro
   switch (term.kind) {
     case loss_kind::cross_entropy:
       return CrossEntropyRow(d, term, row, static_cast<size_t>(term.labels[index]), scratch, slope);
-    case loss_kind::logit_mse: return LogitMseRow(d, row, factor);
-    case loss_kind::user_divergence: return scale * UserRow(d, term, row, scratch, slope);
-    default: break;
+    case loss_kind::logit_mse:
+      return LogitMseRow(d, row, factor);
+    case loss_kind::user_divergence:
+      return scale * UserRow(d, term, row, scratch, slope);
+    default:
+      break;
   }
   double value = 0;
-  WithPointwise(term, [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, term, row, scratch, slope); });
+  WithPointwise(term,
+                [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, term, row, scratch, slope); });
   return value;
 }
 
