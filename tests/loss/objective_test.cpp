@@ -13,6 +13,46 @@ TEST_CASE("an objective against the oracle") {
   support::check_against_oracle(support::long_objective_case);
 }
 
+TEST_CASE("an objective whose parts share their temperatures against the oracle") {
+  for (std::size_t which = 0; which < support::shared_objective_cases; ++which)
+    support::check_against_oracle([which](std::size_t rows, std::size_t classes) {
+      return support::shared_objective_case(which, rows, classes);
+    });
+}
+
+TEST_CASE("an objective evaluated in float is the weighted sum of its losses") {
+  constexpr std::size_t rows = 9;
+  std::vector<float> weights(rows, 1.0f);
+  weights[2] = 0, weights[5] = -0.5f, weights[7] = 3;
+  for (const std::size_t classes : {40u, 530u})
+    for (std::size_t which = 0; which < support::shared_objective_cases; ++which) {
+      const support::loss_case loss = support::shared_objective_case(which, rows, classes);
+      const auto logits = support::independent_logits(rows, classes, 11 + which);
+      std::vector<float> student(logits.student.begin(), logits.student.end()),
+          teacher(logits.teacher.begin(), logits.teacher.end());
+      const matrix_view z(student.data(), rows, classes), t(teacher.data(), rows, classes);
+      std::vector<float> together(rows * classes, 1.0f), apart(rows * classes, 1.0f);
+      std::vector<double> values(rows), part(rows), sums(rows);
+      row_options options{.row_weights = weights, .row_values = values, .accumulate = true};
+      const auto input = [](const matrix_view<float>& m) { return detail::input_of(m); };
+      const double value =
+          loss(input(z), input(t), detail::output_of(matrix_view(together.data(), rows, classes)), options);
+      options.row_values = part;
+      double sum = 0;
+      for (const loss_term& term : loss.terms) {
+        sum += evaluate(term.name, std::span(&term, 1), input(z), input(t),
+                        detail::output_of(matrix_view(apart.data(), rows, classes)), options);
+        for (std::size_t row = 0; row < rows; ++row) sums[row] += part[row];
+      }
+      INFO(loss.name << ", " << classes << " classes");
+      CHECK(value == Approx(sum).epsilon(1e-6));
+      for (std::size_t row = 0; row < rows; ++row)
+        CHECK(values[row] == Approx(sums[row]).epsilon(2e-6).margin(1e-6));
+      for (std::size_t i = 0; i < together.size(); ++i)
+        REQUIRE(together[i] == Approx(apart[i]).epsilon(0).margin(5e-6));
+    }
+}
+
 TEST_CASE("an objective is the weighted sum of its losses, each with its own denominator") {
   for (const std::size_t classes : {6u, 90u}) {
     const auto logits = support::independent_logits(8, classes, 4);

@@ -103,13 +103,50 @@ loss_case long_objective_case(std::size_t rows, std::size_t classes) {
                         labels);
 }
 
+loss_case shared_objective_case(std::size_t which, std::size_t rows, std::size_t classes) {
+  using namespace distill;
+  const auto labels = labels_of(rows, classes, which % 2 == 1);
+  const cross_entropy hard{.labels = *labels};
+  const auto smoothed = [&](double temperature) {
+    return cross_entropy{.labels = *labels, .temperature = temperature, .label_smoothing = 0.2};
+  };
+  switch (which) {
+    case 0:
+      return objective_case(0.7 * forward_kl{} + 0.3 * hard, labels);
+    case 1:
+      return objective_case(0.4 * hard + 2 * forward_kl{.teacher_temperature = 2}, labels);
+    case 2:
+      return objective_case(forward_kl{.temperature = 2} + 0.5 * smoothed(2), labels);
+    case 3:
+      return objective_case(0.5 * reverse_kl{.temperature = 2} +
+                                0.25 * jensen_shannon{.temperature = 2, .beta = 0.3} +
+                                forward_kl{.temperature = 2} + 0.3 * smoothed(1.5),
+                            labels);
+    case 4:
+      return objective_case(
+          skewed_forward_kl{.temperature = 3, .teacher_temperature = 2} + 2 * logit_mse{} +
+              0.5 * skewed_reverse_kl{.temperature = 3, .teacher_temperature = 2, .alpha = 0.4},
+          labels);
+    case 5:
+      return objective_case(0.3 * alpha_beta{.temperature = 2, .alpha = 0.3, .beta = 0.7} + 0.5 * hard +
+                                0.2 * soft_cross_entropy{.temperature = 2} +
+                                alpha_beta{.temperature = 2, .alpha = 0.3, .beta = 0.4},
+                            labels);
+    default:
+      return objective_case(jensen_shannon{.beta = 0.9999} + reverse_kl{} + soft_cross_entropy{} + 0.5 * hard,
+                            labels);
+  }
+}
+
 std::vector<loss_case> default_cases(std::size_t rows, std::size_t classes) {
-  return {case_of(distill::forward_kl{}),        case_of(distill::reverse_kl{}),
-          case_of(distill::jensen_shannon{}),    case_of(distill::skewed_forward_kl{}),
-          case_of(distill::skewed_reverse_kl{}), case_of(distill::total_variation{}),
-          case_of(distill::alpha_beta{}),        case_of(distill::soft_cross_entropy{}),
-          case_of(distill::logit_mse{}),         case_of(distill::divergence<pearson_chi2>{.temperature = 3}),
-          cross_entropy_case(rows, classes),     short_objective_case(rows, classes)};
+  return {
+      case_of(distill::forward_kl{}),          case_of(distill::reverse_kl{}),
+      case_of(distill::jensen_shannon{}),      case_of(distill::skewed_forward_kl{}),
+      case_of(distill::skewed_reverse_kl{}),   case_of(distill::total_variation{}),
+      case_of(distill::alpha_beta{}),          case_of(distill::soft_cross_entropy{}),
+      case_of(distill::logit_mse{}),           case_of(distill::divergence<pearson_chi2>{.temperature = 3}),
+      cross_entropy_case(rows, classes),       short_objective_case(rows, classes),
+      shared_objective_case(1, rows, classes), shared_objective_case(5, rows, classes)};
 }
 
 std::vector<loss_case> all_cases(std::size_t rows, std::size_t classes) {

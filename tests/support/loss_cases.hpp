@@ -55,6 +55,11 @@ loss_case cross_entropy_case(std::size_t rows, std::size_t classes, double tempe
 loss_case short_objective_case(std::size_t rows, std::size_t classes);
 loss_case long_objective_case(std::size_t rows, std::size_t classes);
 
+/// Sums whose parts share their temperatures, so that they share a visit of each row: every way the parts are
+/// combined.
+inline constexpr std::size_t shared_objective_cases = 7;
+loss_case shared_objective_case(std::size_t which, std::size_t rows, std::size_t classes);
+
 /// Every loss with its default parameters.
 std::vector<loss_case> default_cases(std::size_t rows, std::size_t classes);
 /// Every loss with several parameters: temperatures, with and without T², and the limits of alpha_beta.

@@ -16,7 +16,8 @@ namespace distill::inline DISTILL_ABI {
 /// depend on the temperature. `alpha`, `beta`: any finite numbers; where α, β or α + β is 0 the value is the limit.
 /// (1, 0) is forward_kl, (0, 1) is reverse_kl, (½, ½) is four times the squared Hellinger distance.
 /// Special values: equal logits give exactly 0; a probability of 0 gives +inf where its power diverges.
-/// Cost: three passes over a row in cache, five exponentials per element.
+/// Cost: one pass over the inputs and one in cache; three exponentials per element where α + β = 1 and both are
+/// positive, else five. The gradient is written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Cichocki, Cruces, Amari 2011, Entropy 13(1); distillation: Wang et al. 2025, arXiv 2505.04560.
 struct alpha_beta {

@@ -16,7 +16,7 @@ namespace distill::inline DISTILL_ABI {
 /// depend on the temperature. `beta` (0 < β < 1): the teacher's share of the mixture. Value / β tends to forward_kl
 /// as β → 0, value / (1 - β) to reverse_kl as β → 1; the limits themselves are 0 and are rejected.
 /// Special values: finite for any finite logits and for -inf masks; equal logits give exactly 0.
-/// Cost: three passes over a row in cache, two exponentials and a logarithm per element.
+/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the gradient written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Agarwal et al. 2023, arXiv 2306.13649, section 2.
 struct jensen_shannon {

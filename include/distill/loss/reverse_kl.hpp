@@ -14,7 +14,7 @@ namespace distill::inline DISTILL_ABI {
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature.
 /// Special values: as forward_kl with the roles exchanged: q > 0 where p = 0 gives +inf and a NaN gradient row.
-/// Cost: three passes over a row in cache, two exponentials per element.
+/// Cost: one pass over the inputs and one in cache, two exponentials per element, the gradient written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Gu et al. 2023, arXiv 2306.08543.
 struct reverse_kl {

@@ -14,7 +14,7 @@ namespace distill::inline DISTILL_ABI {
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature. `alpha` (0 <= α < 1): the teacher's share of the mixture; 0 is forward_kl.
 /// Special values: for α > 0 finite wherever the student is 0; equal logits give exactly 0.
-/// Cost: three passes over a row in cache, two exponentials and a logarithm per element.
+/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the gradient written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Ko et al. 2024, arXiv 2402.03898, section 3.
 struct skewed_forward_kl {

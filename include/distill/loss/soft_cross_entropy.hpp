@@ -14,7 +14,7 @@ namespace distill::inline DISTILL_ABI {
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature.
 /// Special values: as forward_kl; equal logits give the entropy of p, and a zero gradient.
-/// Cost: three passes over a row in cache, two exponentials per element.
+/// Cost: one pass over the inputs and one in cache, two exponentials per element, the gradient written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 2.
 struct soft_cross_entropy {

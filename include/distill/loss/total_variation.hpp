@@ -14,7 +14,7 @@ namespace distill::inline DISTILL_ABI {
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature. Its gradient falls as 1 / T only, so consider switching it off here.
 /// Special values: always finite for finite logits, at most 1 before the factor.
-/// Cost: three passes over a row in cache, two exponentials per element.
+/// Cost: one pass over the inputs and one in cache, two exponentials per element, the gradient written once.
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Wen et al. 2023, arXiv 2307.15190.
 struct total_variation {

@@ -12,15 +12,12 @@
 #endif
 
 #include <distill/simd/pair_rows-inl.hpp>
-#include <distill/simd/pointwise_apart-inl.hpp>
+#include <distill/simd/slope_passes-inl.hpp>
 #include <utility>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// What a pass does with its slopes.
-enum class Slopes { kNone, kWrite, kAdd };
 
 // The term whose temperatures are those of all that compare teacher and student.
 HWY_INLINE const loss_term& PairTermOf(const row_job& job) {
@@ -96,7 +93,7 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
   bool Terms(size_t row, const EvaluatedRow& r, GradientRecipe& recipe) {
     close_ = false;
     if (!IsResolved(r.result)) return false;
-    // What needs a softmax of its own comes first: it leaves its exponentials as they are in the third row.
+    // What has exponentials of its own comes first: it finds the third row unused.
     for (size_t i = 0; i < job_.term_count; ++i)
       if (job_.terms[i].needs_labels() && !Resolve(i, row, r, recipe)) return false;
     for (size_t i = 0; i < job_.term_count; ++i)
@@ -151,127 +148,43 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     return value;
   }
 
-  // Where a pass puts its slopes, and how.
+  // What a pass does with its slopes.
   Slopes Claim(GradientRecipe& recipe) const {
     if (!has_gradient_) return Slopes::kNone;
     if (in_place_) return Slopes::kWrite;
     return std::exchange(recipe.third, true) ? Slopes::kAdd : Slopes::kWrite;
   }
-  T* Target() const { return in_place_ ? exponentials_ : third_; }
-
-  template <Slopes kSlopes>
-  HWY_INLINE static void Put(V slope, V k, T* out) {
-    if constexpr (kSlopes == Slopes::kWrite) hn::StoreU(hn::Mul(slope, k), d, out);
-    if constexpr (kSlopes == Slopes::kAdd) hn::StoreU(hn::MulAdd(slope, k, hn::LoadU(d, out)), d, out);
+  ExponentiatedRow<T> RowOf(const EvaluatedRow& r) const {
+    return {r.z, r.t, n_, exponentials_, others_, in_place_ ? exponentials_ : third_, in_place_};
   }
-
-  struct PassSums {
-    double value, slope;
-  };
 
   template <bool kSame, class Op>
   double Apart(Op op, const EvaluatedRow& r, double slope, GradientRecipe& recipe) {
     const double norm = 1 / r.sums.teacher;
-    if constexpr (Op::kSlopeUnit == 0) {
-      return ApartPass<kSame, Slopes::kNone>(op, r, 0).value * norm * Op::kValueUnit;
-    } else {
-      const Slopes slopes = Claim(recipe);
-      const double k = slope * norm * Op::kSlopeUnit / recipe.third_factor;
-      const PassSums sums = slopes == Slopes::kWrite ? ApartPass<kSame, Slopes::kWrite>(op, r, k)
-                            : slopes == Slopes::kAdd ? ApartPass<kSame, Slopes::kAdd>(op, r, k)
-                                                     : ApartPass<kSame, Slopes::kNone>(op, r, k);
-      recipe.other_factor -= slope * sums.slope * norm * Op::kSlopeUnit / r.sums.other;
-      if (in_place_) recipe.teacher_factor = 1;
-      return sums.value * norm * Op::kValueUnit;
-    }
-  }
-
-  // Σ f and Σ s u.
-  template <bool kSame, Slopes kSlopes, class Op>
-  HWY_NOINLINE PassSums ApartPass(Op op, const EvaluatedRow& r, double factor) const {
-    const auto set = [](double v) HWY_ATTR { return hn::Set(d, static_cast<T>(v)); };
-    const double ratio = r.sums.teacher / r.sums.other;
-    const V k = set(factor), rescale = set(ratio), log2_sum = set(std::log2(r.sums.teacher));
-    const auto scale = VectorsOf(d, r.scale);
-    const double origin = static_cast<double>(r.scale.student_origin) + std::log2(ratio);
-    const V student_origin = set(origin),
-            ratio_origin = set(origin - static_cast<double>(r.scale.teacher_origin));
-    const T* const e = exponentials_;
-    const T* const s = others_;
-    T* const out = Target();
-    WideSum<D> value(d), slope(d);
-    V value_block = hn::Zero(d), slope_block = hn::Zero(d);
-    ForEachVector(
-        d, n_,
-        [&](size_t j, size_t count) HWY_ATTR {
-          const V t = LoadLogits(d, r.t + j, count), z = LoadLogits(d, r.z + j, count);
-          const ScaledPair<V> pair{
-              hn::LoadU(d, e + j),
-              hn::Mul(hn::LoadU(d, s + j), rescale),
-              hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin),
-              hn::MulAdd(z, scale.student_scale, student_origin),
-              kSame ? hn::MulAdd(hn::Sub(z, t), scale.teacher_scale, ratio_origin)
-                    : hn::NegMulAdd(t, scale.teacher_scale, hn::MulAdd(z, scale.student_scale, ratio_origin)),
-              log2_sum};
-          V f, su;
-          op(d, pair, f, su);
-          value_block = hn::Add(value_block, f);
-          slope_block = hn::Add(slope_block, su);
-          Put<kSlopes>(su, k, out + j);
-        },
-        [&]() HWY_ATTR {
-          value.Add(d, value_block);
-          slope.Add(d, slope_block);
-          value_block = slope_block = hn::Zero(d);
-        });
-    return {value.Total(d), slope.Total(d)};
+    const Slopes slopes = Op::kSlopeUnit == 0 ? Slopes::kNone : Claim(recipe);
+    const double k = slope * norm * Op::kSlopeUnit;
+    const PassSums sums = WithSlopes(slopes, [&](auto kind) HWY_ATTR {
+      return ApartPass<kSame, kind()>(op, d, RowOf(r), r.scale, r.sums, k);
+    });
+    recipe.other_factor -= k * sums.slope / r.sums.other;
+    if (in_place_ && slopes != Slopes::kNone) recipe.teacher_factor = 1;
+    return sums.value * norm * Op::kValueUnit;
   }
 
   template <bool kSame, class Op>
   double Close(Op op, const EvaluatedRow& r, double slope, GradientRecipe& recipe) {
+    constexpr bool kLinear = std::is_same_v<Op, SoftCrossEntropy>;
     const PairNorms norms = NormsOf(r.sums.teacher, r.sums.other);
-    if constexpr (std::is_same_v<Op, SoftCrossEntropy>) {
-      return ClosePass<kSame, Slopes::kNone>(op, r, norms, 0).value;
-    } else {
-      const Slopes slopes = Claim(recipe);
-      const double k = slope / recipe.third_factor;
-      const PassSums sums = slopes == Slopes::kWrite ? ClosePass<kSame, Slopes::kWrite>(op, r, norms, k)
-                            : slopes == Slopes::kAdd ? ClosePass<kSame, Slopes::kAdd>(op, r, norms, k)
-                                                     : ClosePass<kSame, Slopes::kNone>(op, r, norms, k);
-      const double shift =
-          slope * sums.slope * norms.student_norm;  // on the student's exponential, s = e + D
-      recipe.other_factor -= shift;
-      recipe.teacher_factor -= shift;
-      if (in_place_) recipe = {.other_factor = -slope * sums.slope, .teacher_factor = 1};
-      return sums.value;
-    }
-  }
-
-  // Σ f and Σ q u. In place, q goes over the differences.
-  template <bool kSame, Slopes kSlopes, class Op>
-  HWY_NOINLINE PassSums ClosePass(Op op, const EvaluatedRow& r, const PairNorms& norms, double factor) const {
-    const V k = hn::Set(d, static_cast<T>(factor));
-    const bool keeps_q = in_place_ && kSlopes != Slopes::kNone;
-    T* const out = Target();
-    WideSum<D> value(d), slope(d);
-    V value_block = hn::Zero(d), slope_block = hn::Zero(d);
-    ForEachProbability<Form::kClose, kSame>(
-        d, RowView<T>{r.z, r.t, nullptr, n_, false}, r.scale, norms,
-        RowScratch<T>{exponentials_, others_, nullptr},
-        [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
-          V f, qu;
-          op(d, x, f, qu);
-          value_block = hn::Add(value_block, f);
-          slope_block = hn::Add(slope_block, qu);
-          Put<kSlopes>(qu, k, out + j);
-          if (keeps_q) hn::StoreU(x.q, d, others_ + j);
-        },
-        [&]() HWY_ATTR {
-          value.Add(d, value_block);
-          slope.Add(d, slope_block);
-          value_block = slope_block = hn::Zero(d);
-        });
-    return {value.Total(d), slope.Total(d)};
+    const Slopes slopes = kLinear ? Slopes::kNone : Claim(recipe);
+    const PassSums sums = WithSlopes(slopes, [&](auto kind) HWY_ATTR {
+      return ClosePass<kSame, kind()>(op, d, RowOf(r), r.scale, norms, slope);
+    });
+    if (kLinear || slopes == Slopes::kNone) return sums.value;
+    const double shift = slope * sums.slope * norms.student_norm;  // on the student's exponential, s = e + D
+    recipe.other_factor -= shift;
+    recipe.teacher_factor -= shift;
+    if (in_place_) recipe = {.other_factor = -slope * sums.slope, .teacher_factor = 1};
+    return sums.value;
   }
 
   // ---- losses of their own
@@ -294,83 +207,41 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
         return value;
       }
     }
-    const bool store = has_gradient_ && slope != 0;
-    if (term.label_smoothing > 0)
-      return store ? OwnSoftmax<true, true>(term, label, r, slope, recipe)
-                   : OwnSoftmax<false, true>(term, label, r, slope, recipe);
-    return store ? OwnSoftmax<true, false>(term, label, r, slope, recipe)
-                 : OwnSoftmax<false, false>(term, label, r, slope, recipe);
+    return OwnSoftmax(term, label, r, slope, recipe);
   }
 
-  // Cross-entropy from exponentials of its own.
-  template <bool kStore, bool kSmoothed>
-  HWY_NOINLINE double OwnSoftmax(const loss_term& term, size_t label, const EvaluatedRow& r, double slope,
-                                 GradientRecipe& recipe) const {
-    const T maximum = MaximumOrZero(d, r.z, n_);
-    const V scale = hn::Set(d, static_cast<T>(kLog2e / term.temperature)), reference = hn::Set(d, maximum);
-    T* const out = third_;
-    WideSum<D> sum(d), logits(d);
-    V block = hn::Zero(d), logit_block = hn::Zero(d);
-    ForEachVector(
-        d, n_,
-        [&](size_t j, size_t count) HWY_ATTR {
-          const V x = hn::Sub(LoadLogits(d, r.z + j, count), reference);
-          const V e = Exp2Fast(d, hn::Mul(x, scale));
-          if constexpr (kStore) hn::StoreU(e, d, out + j);
-          block = hn::Add(block, e);
-          if constexpr (kSmoothed)
-            logit_block = hn::Add(logit_block, hn::IfThenElseZero(hn::FirstN(d, count), x));
-        },
-        [&]() HWY_ATTR {
-          sum.Add(d, block);
-          logits.Add(d, logit_block);
-          block = logit_block = hn::Zero(d);
-        });
-    const double total = sum.Total(d), smoothing = term.label_smoothing, classes = static_cast<double>(n_);
-    const double own = (static_cast<double>(r.z[label]) - static_cast<double>(maximum)) / term.temperature;
-    double value = std::log(total) - (1 - smoothing) * own;
-    if (kSmoothed) value -= smoothing * logits.Total(d) / (term.temperature * classes);
-    if constexpr (kStore) {
-      recipe.third = true;
-      recipe.third_factor = slope / total;
-      recipe.shift = -slope * smoothing / classes;
-    }
+  // Cross-entropy from exponentials of its own, in the third row.
+  double OwnSoftmax(const loss_term& term, size_t label, const EvaluatedRow& r, double slope,
+                    GradientRecipe& recipe) {
+    const double smoothing = term.label_smoothing, classes = static_cast<double>(n_);
+    const SoftmaxSums sums =
+        smoothing > 0
+            ? (has_gradient_ ? ExponentiatePass<true, true>(d, r.z, n_, term.temperature, third_)
+                             : ExponentiatePass<true, false>(d, r.z, n_, term.temperature, third_))
+            : (has_gradient_ ? ExponentiatePass<false, true>(d, r.z, n_, term.temperature, third_)
+                             : ExponentiatePass<false, false>(d, r.z, n_, term.temperature, third_));
+    const double own = (static_cast<double>(r.z[label]) - sums.maximum) / term.temperature;
+    double value = std::log(sums.exponentials) - (1 - smoothing) * own;
+    if (smoothing > 0) value -= smoothing * sums.logits / (term.temperature * classes);
+    recipe.third = true;
+    recipe.third_factor = slope / sums.exponentials;
+    recipe.shift = -slope * smoothing / classes;
+    if (has_gradient_ && shares_third_) ScalePass(d, third_, n_, std::exchange(recipe.third_factor, 1.0));
     return value;
   }
 
   double LogitMse(const EvaluatedRow& r, double factor, GradientRecipe& recipe) const {
-    const Slopes slopes = Claim(recipe);
-    const double k = 2 * factor / recipe.third_factor;
-    return slopes == Slopes::kWrite ? LogitMsePass<Slopes::kWrite>(r, k)
-           : slopes == Slopes::kAdd ? LogitMsePass<Slopes::kAdd>(r, k)
-                                    : LogitMsePass<Slopes::kNone>(r, k);
-  }
-
-  template <Slopes kSlopes>
-  HWY_NOINLINE double LogitMsePass(const EvaluatedRow& r, double factor) const {
-    const V k = hn::Set(d, static_cast<T>(factor));
-    T* const out = third_;
-    WideSum<D> sum(d);
-    V block = hn::Zero(d);
-    ForEachVector(
-        d, n_,
-        [&](size_t j, size_t count) HWY_ATTR {
-          const V difference = hn::Sub(LoadUpTo(d, r.z + j, count), LoadUpTo(d, r.t + j, count));
-          block = hn::MulAdd(difference, difference, block);
-          Put<kSlopes>(difference, k, out + j);
-        },
-        [&]() HWY_ATTR {
-          sum.Add(d, block);
-          block = hn::Zero(d);
-        });
-    return sum.Total(d);
+    return WithSlopes(Claim(recipe), [&](auto kind) HWY_ATTR {
+      return SquaredDifferencePass<kind()>(d, RowOf(r), 2 * factor);
+    });
   }
 
   const loss_term& pair_;
   const bool has_gradient_;
-  const bool in_place_;  // a single loss
-  bool stores_;
-  bool close_ = false;  // some value has to be evaluated in form kClose
+  const bool in_place_;        // a single loss
+  bool stores_;                // exponentials
+  bool shares_third_ = false;  // losses without labels put slopes there
+  bool close_ = false;         // some value has to be evaluated in form kClose
   T* third_ = nullptr;
 };
 

@@ -79,8 +79,18 @@ class PairRows {
   }
 
   // ---- streaming
+  template <Prefetching kPrefetching>
+  static HWY_INLINE void Fetch(const Student* z, const Teacher* t) {
+    constexpr ptrdiff_t kAhead = kPrefetching == Prefetching::kNear ? 4096 : 3072;
+    constexpr int kLocality = kPrefetching == Prefetching::kNear ? 2 : 0;
+    if constexpr (kPrefetching != Prefetching::kNone) {
+      __builtin_prefetch(reinterpret_cast<const char*>(t) + kAhead, 0, kLocality);
+      __builtin_prefetch(reinterpret_cast<const char*>(z) + kAhead, 0, kLocality);
+    }
+  }
+
   // Vectors of [begin, end) of a row, the last possibly partial.
-  template <Form kForm, bool kSame, bool kMasked, bool kStore>
+  template <Form kForm, bool kSame, bool kMasked, bool kStore, Prefetching kPrefetching>
   HWY_NOINLINE void StreamPlain(const Student* z, const Teacher* t, size_t begin, size_t end,
                                 const PairScaleVectors<V>& scale_in, PairSums<V>& sums_out) const {
     const size_t lanes = hn::Lanes(d);
@@ -89,9 +99,11 @@ class PairRows {
     T* const e = exponentials_;
     T* const other = others_;
     size_t j = begin;
-    for (; j + lanes <= end; j += lanes)
+    for (; j + lanes <= end; j += lanes) {
+      Fetch<kPrefetching>(z + j, t + j);
       StreamVector<kForm, kSame, kMasked, kStore>(d, LoadAs(d, t + j), LoadAs(d, z + j), scale, e + j,
                                                   other + j, sums);
+    }
     // Past the end both logits are -inf.
     if (j < end)
       StreamVector<kForm, kSame, true, kStore>(d, LoadLogitsAs(t + j, end - j), LoadLogitsAs(z + j, end - j),
@@ -111,13 +123,7 @@ class PairRows {
     T* const e = exponentials_;
     T* const other = others_;
     for (size_t j = begin; j < end; j += lanes) {
-      if constexpr (kPrefetching == Prefetching::kNear) {
-        __builtin_prefetch(reinterpret_cast<const char*>(t + j) + 4096, 0, 2);
-        __builtin_prefetch(reinterpret_cast<const char*>(z + j) + 4096, 0, 2);
-      } else if constexpr (kPrefetching == Prefetching::kFar) {
-        __builtin_prefetch(reinterpret_cast<const char*>(t + j) + 3072, 0, 0);
-        __builtin_prefetch(reinterpret_cast<const char*>(z + j) + 3072, 0, 0);
-      }
+      Fetch<kPrefetching>(z + j, t + j);
       const V teacher = LoadAs(d, t + j), student = LoadAs(d, z + j);
       finish.template Vector<kBypass>(j + head);
       StreamVector<kForm, kSame, false, true>(d, teacher, student, scale, e + j, other + j, sums);
@@ -157,9 +163,13 @@ class PairRows {
       }
     }
     if (masked)
-      StreamPlain<kForm, kSame, true, kStore>(z, t, begin, end, scale, sums);
+      StreamPlain<kForm, kSame, true, kStore, Prefetching::kNone>(z, t, begin, end, scale, sums);
+    else if (!kStore || prefetching_ == Prefetching::kNone)
+      StreamPlain<kForm, kSame, false, kStore, Prefetching::kNone>(z, t, begin, end, scale, sums);
+    else if (prefetching_ == Prefetching::kNear)
+      StreamPlain<kForm, kSame, false, kStore, Prefetching::kNear>(z, t, begin, end, scale, sums);
     else
-      StreamPlain<kForm, kSame, false, kStore>(z, t, begin, end, scale, sums);
+      StreamPlain<kForm, kSame, false, kStore, Prefetching::kFar>(z, t, begin, end, scale, sums);
   }
 
   // Moves the origins to the maxima over the rest of the row; what was accumulated before follows.

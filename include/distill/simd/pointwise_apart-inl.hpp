@@ -108,11 +108,18 @@ struct ApartAlphaBeta {
   }
 };
 
-// Whether a term has an operator here for its parameters: a share of a mixture must not vanish beside the
-// other.
+// Whether a term may be evaluated in form kApart: those with an operator here for their parameters, a share
+// of a mixture not vanishing beside the other, and those that need none.
 HWY_INLINE bool HasApartForm(const loss_term& term) {
   const auto is_mixed = [](double share) { return share >= 0x1p-10 && share <= 1 - 0x1p-10; };
   switch (term.kind) {
+    case loss_kind::forward_kl:
+    case loss_kind::reverse_kl:
+    case loss_kind::soft_cross_entropy:
+    case loss_kind::total_variation:
+    case loss_kind::cross_entropy:
+    case loss_kind::logit_mse:
+      return true;
     case loss_kind::jensen_shannon:
       return is_mixed(term.beta);
     case loss_kind::skewed_forward_kl:
@@ -121,7 +128,7 @@ HWY_INLINE bool HasApartForm(const loss_term& term) {
     case loss_kind::alpha_beta:
       return term.alpha + term.beta == 1 && is_mixed(term.alpha);
     default:
-      return true;
+      return false;
   }
 }
 
