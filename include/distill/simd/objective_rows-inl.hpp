@@ -48,8 +48,11 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
         stores_(has_gradient_) {
     if (job.scratch.third >= 0) third_ = scratch + static_cast<size_t>(job.scratch.third) * job.scratch.pitch;
     for (size_t i = 0; i < job.term_count; ++i) {
-      stores_ =
-          stores_ || (job.terms[i].compares_distributions() && job.terms[i].kind != loss_kind::forward_kl);
+      const loss_kind kind = job.terms[i].kind;
+      const bool compares = job.terms[i].compares_distributions();
+      stores_ = stores_ || (compares && kind != loss_kind::forward_kl);
+      shares_third_ = shares_third_ || kind == loss_kind::logit_mse ||
+                      (compares && kind != loss_kind::forward_kl && kind != loss_kind::soft_cross_entropy);
       this->always_close_ = this->always_close_ || !HasApartForm(job.terms[i]);
     }
   }
