@@ -30,6 +30,8 @@
 #include <distill/moe/expert_load.hpp>
 #include <distill/moe/expert_order.hpp>
 #include <distill/moe/expert_usage.hpp>
+#include <distill/moe/gate_options.hpp>
+#include <distill/moe/gate_scoring.hpp>
 #include <distill/moe/gshard_loss.hpp>
 #include <distill/moe/hash_gate.hpp>
 #include <distill/moe/importance_loss.hpp>
@@ -43,10 +45,12 @@
 #include <distill/moe/sequence_balance_loss.hpp>
 #include <distill/moe/switch_loss.hpp>
 #include <distill/moe/token_exchange.hpp>
+#include <distill/moe/top_k_gate.hpp>
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/numeric/float16.hpp>
 #include <distill/numeric/log_softmax.hpp>
 #include <distill/numeric/log_sum_exp.hpp>
+#include <distill/numeric/philox.hpp>
 #include <distill/numeric/softmax.hpp>
 #include <distill/numeric/softmax_options.hpp>
 #include <distill/version.hpp>

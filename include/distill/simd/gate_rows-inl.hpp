@@ -1,0 +1,270 @@
+// Tokens of a gate, as many at a time as a vector has lanes: their experts, however found, and the logits at
+// them become tiles of one token per lane, from which the weights are made.
+#if defined(DISTILL_SIMD_GATE_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef DISTILL_SIMD_GATE_ROWS_INL_HPP
+#undef DISTILL_SIMD_GATE_ROWS_INL_HPP
+#else
+#define DISTILL_SIMD_GATE_ROWS_INL_HPP
+#endif
+
+#include <distill/simd/gate_selection-inl.hpp>
+
+HWY_BEFORE_NAMESPACE();
+namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// log Σ exp of each lane's token.
+template <class T>
+struct TokenSums {
+  HWY_ALIGN T log_sum[HWY_MAX_BYTES / sizeof(T)] = {};
+};
+
+// Probabilities of a tile whose tokens are lanes; adds those of the lanes in `included` to the sums.
+template <class D>
+HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const LaneTile<Real<D>>& tile,
+                         uint64_t included, TokenSums<Real<D>>& sums) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  const size_t n = job.expert_count(), lanes = hn::Lanes(d);
+  V maximum = hn::Set(d, std::numeric_limits<T>::lowest());
+  for (size_t e = 0; e < n; ++e) maximum = hn::Max(maximum, Finite(d, tile.Class(d, e)));
+  V sum = hn::Zero(d);
+  for (size_t e = 0; e < n; ++e) {
+    const V x = Exponential(d, hn::Sub(Finite(d, tile.Class(d, e)), maximum));
+    hn::StoreU(x, d, m.exponentials + e * lanes);
+    sum = hn::Add(sum, x);
+  }
+  hn::Store(hn::Add(maximum, Log1p(d, hn::Sub(sum, hn::Set(d, T{1})))), d, sums.log_sum);
+  if (!job.sums_probabilities || included == 0) return;
+  if (!job.gate.is_softmax()) {
+    sum = hn::Zero(d);
+    for (size_t e = 0; e < n; ++e) {
+      const V s = Score(d, job.gate.scoring, Finite(d, tile.Class(d, e)));
+      hn::StoreU(s, d, m.exponentials + e * lanes);
+      sum = hn::Add(sum, s);
+    }
+  }
+  HWY_ALIGN T factors[HWY_MAX_BYTES / sizeof(T)] = {};
+  for (size_t r = 0; r < lanes; ++r) factors[r] = static_cast<T>(included >> r & 1);
+  const V factor = hn::Div(hn::Load(d, factors), hn::Max(sum, hn::Set(d, std::numeric_limits<T>::min())));
+  for (size_t e = 0; e < n; ++e) {
+    T* const at = m.sums + e * lanes;
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, m.exponentials + e * lanes), factor, hn::LoadU(d, at)), d, at);
+  }
+}
+
+// The same of one token in a row.
+template <class D>
+HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* row, bool included,
+                       Real<D>& log_sum) {
+  using T = Real<D>;
+  const size_t n = job.expert_count();
+  const T maximum = RowMaximum(d, row, n);
+  double sum = ExponentiateRow(d, row, n, maximum, m.exponentials);
+  log_sum = static_cast<T>(static_cast<double>(maximum) + std::log(sum));
+  if (!job.sums_probabilities || !included) return;
+  if (!job.gate.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, m.exponentials);
+  const auto factor =
+      hn::Set(d, static_cast<T>(1 / HWY_MAX(sum, static_cast<double>(std::numeric_limits<T>::min()))));
+  for (size_t j = 0; j < n; j += hn::Lanes(d))
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, m.exponentials + j), factor, hn::LoadU(d, m.sums + j)), d, m.sums + j);
+}
+
+// The weights of a tile from the logits of its experts. Experts that are none have the weight 0.
+template <class D>
+HWY_INLINE void WeighTile(D d, const gate_job& job, const GateMemory<D>& m, const TokenSums<Real<D>>& sums) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  const size_t k = job.gate.k, lanes = hn::Lanes(d);
+  const V scale = hn::Set(d, static_cast<T>(job.gate.scaling_factor));
+  if (!job.gate.is_sparse()) {
+    const V shift = hn::Load(d, sums.log_sum);
+    for (size_t s = 0; s < k; ++s)
+      hn::StoreU(hn::Mul(scale, Exponential(d, hn::Sub(hn::LoadU(d, m.logits + s * lanes), shift))), d,
+                 m.weights + s * lanes);
+    return;
+  }
+  const bool is_softmax = job.gate.is_softmax();
+  V maximum = hn::LoadU(d, m.logits);
+  for (size_t s = 1; s < k && is_softmax; ++s) maximum = hn::Max(maximum, hn::LoadU(d, m.logits + s * lanes));
+  LaneSums<D> wide(d);
+  V sum = hn::Zero(d);
+  for (size_t s = 0; s < k; ++s) {
+    const V z = hn::LoadU(d, m.logits + s * lanes);
+    const V e = is_softmax ? Exponential(d, hn::Sub(z, maximum)) : Score(d, job.gate.scoring, z);
+    hn::StoreU(e, d, m.weights + s * lanes);
+    sum = hn::Add(sum, e);
+    if (s % kBlockClasses == kBlockClasses - 1) {
+      wide.Add(d, sum);
+      sum = hn::Zero(d);
+    }
+  }
+  if (k >= kBlockClasses) {
+    wide.Add(d, sum);
+    sum = LaneSums<D>::Joined(d, wide.template Part<0>(), wide.template Part<LaneSums<D>::kParts - 1>());
+  }
+  if (!is_softmax && !job.gate.renormalize) sum = hn::Set(d, T{1});
+  const V factor = hn::Div(scale, hn::Max(sum, hn::Set(d, std::numeric_limits<T>::min())));
+  for (size_t s = 0; s < k; ++s)
+    hn::StoreU(hn::Mul(hn::LoadU(d, m.weights + s * lanes), factor), d, m.weights + s * lanes);
+}
+
+// Rows of k entries from the tile, where a vector of the tile's elements can be written at once.
+template <class D, class T>
+HWY_INLINE bool StoreWholeTile([[maybe_unused]] D d, [[maybe_unused]] const T* tile, [[maybe_unused]] T* out,
+                               [[maybe_unused]] ptrdiff_t pitch, [[maybe_unused]] size_t k) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == 4) {
+    const auto at = [&](size_t s) HWY_ATTR { return hn::LoadU(d, tile + s * hn::Lanes(d)); };
+    if (k == 1 && pitch == 1) return hn::StoreU(at(0), d, out), true;
+    if (k == 2 && pitch == 2) return hn::StoreInterleaved2(at(0), at(1), d, out), true;
+    if (k >= 4) {
+      const hn::Rebind<float, D> df;
+      StoreTransposed(df, reinterpret_cast<const float*>(tile), reinterpret_cast<float*>(out), pitch, k);
+      return true;
+    }
+  }
+#endif
+  return false;
+}
+
+template <class D>
+HWY_INLINE void StoreTile(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count,
+                          uint64_t counted) {
+  using T = Real<D>;
+  const size_t k = job.gate.k, lanes = hn::Lanes(d);
+  const hn::Rebind<int32_t, D> di;
+  const bool whole = count == lanes && counted == (lanes == 64 ? ~uint64_t{0} : (uint64_t{1} << lanes) - 1);
+  int32_t* const experts =
+      job.replay ? nullptr
+                 : job.experts.data_handle() + static_cast<ptrdiff_t>(token) * job.experts.stride(0);
+  const bool compact_experts = experts != nullptr && (job.experts.stride(1) == 1 || k == 1);
+  bool experts_done = job.replay, weights_done = false;
+  if constexpr (sizeof(T) == 4) {
+    if (whole && compact_experts)
+      experts_done = StoreWholeTile(di, m.experts, experts, job.experts.stride(0), k);
+  }
+  if (whole && IsContiguousRowOf<T>(job.weights))
+    weights_done = StoreWholeTile(
+        d, m.weights,
+        static_cast<T*>(job.weights.data) + static_cast<ptrdiff_t>(token) * job.weights.row_stride,
+        job.weights.row_stride, k);
+  for (size_t r = 0; r < count; ++r) {
+    const bool is_counted = (counted >> r & 1) != 0;
+    for (size_t s = 0; s < k && !experts_done; ++s)
+      job.experts(token + r, s) = is_counted ? m.experts[s * lanes + r] : no_expert;
+    if (weights_done) continue;
+    WithRow(job.weights, token + r, [&](auto* p) {
+      for (size_t s = 0; s < k; ++s) {
+        const bool is_weighed = is_counted && m.experts[s * lanes + r] >= 0;
+        Assign(is_weighed ? m.weights[s * lanes + r] : T{0},
+               p[static_cast<ptrdiff_t>(s) * job.weights.column_stride]);
+      }
+    });
+  }
+}
+
+// A replayed choice: the tile of experts, and the logits at them; none has the score 0.
+template <class D>
+HWY_INLINE void ReadChoice(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
+  for (size_t r = 0; r < hn::Lanes(d); ++r)
+    for (size_t s = 0; s < job.gate.k; ++s)
+      m.experts[s * hn::Lanes(d) + r] =
+          r < count && job.is_counted(token + r) ? job.experts(token + r, s) : no_expert;
+}
+template <class D>
+HWY_INLINE void GatherLogits(D d, const gate_job& job, const GateMemory<D>& m, const TokenRows<D>& rows) {
+  using T = Real<D>;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t r = 0; r < lanes; ++r)
+    for (size_t s = 0; s < job.gate.k; ++s) {
+      const int32_t id = m.experts[s * lanes + r];
+      T z = std::numeric_limits<T>::lowest();
+      if (r < rows.count && id >= 0) {
+        const T raw = rows.at[r][id];
+        if (raw > z) z = HWY_MIN(raw, std::numeric_limits<T>::max());
+      }
+      m.logits[s * lanes + r] = z;
+    }
+}
+
+// One tile: experts, weights and statistics of tokens [token, token + count).
+template <class D>
+HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count,
+                          const ChunkCounters& chunk) {
+  using T = Real<D>;
+  const size_t k = job.gate.k, lanes = hn::Lanes(d), n = job.expert_count();
+  uint64_t counted = 0, finite = 0;
+  for (size_t r = 0; r < count; ++r) counted |= static_cast<uint64_t>(job.is_counted(token + r)) << r;
+  const bool wants_sums = job.sums_probabilities || !job.gate.is_sparse();
+  TokenSums<T> sums;
+  if (job.across_tokens) {
+    const auto tile = LoadRowTile(d, job.logits, token, count, m.tile, m.staging);
+    finite = SelectAcross(d, job, m, tile);
+    if (wants_sums) SumLanes(d, job, m, tile, counted & finite, sums);
+  } else {
+    TokenRows<D> rows;
+    rows.Load(d, job, m, token, count);
+    for (size_t r = 0; r < count && job.counts; ++r)
+      finite |= static_cast<uint64_t>((counted >> r & 1) != 0 && IsFiniteRow(d, rows.at[r], n)) << r;
+    if (job.replay) {
+      ReadChoice(d, job, m, token, count);
+      GatherLogits(d, job, m, rows);
+    } else {
+      SelectRows(d, job, m, rows);
+    }
+    for (size_t r = 0; r < count && wants_sums; ++r)
+      if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], (finite >> r & 1) != 0, sums.log_sum[r]);
+    if (!job.replay && job.gate.needs_scores()) GatherLogits(d, job, m, rows);
+  }
+  WeighTile(d, job, m, sums);
+  StoreTile(d, job, m, token, count, counted);
+  if (!job.counts) return;
+  for (size_t r = 0; r < count; ++r) {
+    if ((counted >> r & 1) == 0) continue;
+    ++chunk.tokens[0];
+    for (size_t s = 0; s < k; ++s)
+      if (m.experts[s * lanes + r] >= 0) ++chunk.assignments[m.experts[s * lanes + r]];
+    if ((finite >> r & 1) == 0)
+      ++chunk.tokens[1];
+    else if (job.sums_probabilities)
+      *chunk.squares += static_cast<double>(sums.log_sum[r]) * static_cast<double>(sums.log_sum[r]);
+  }
+}
+
+// Carries the sums of the compute type over to the chunk's doubles.
+template <class D>
+HWY_INLINE void CarrySums(D d, const gate_job& job, const GateMemory<D>& m, const ChunkCounters& chunk) {
+  const size_t width = job.across_tokens ? hn::Lanes(d) : 1;
+  for (size_t e = 0; e < job.expert_count(); ++e) {
+    double sum = 0;
+    for (size_t r = 0; r < width; ++r) sum += static_cast<double>(m.sums[e * width + r]);
+    chunk.probabilities[e] += sum;
+  }
+  m.ClearSums(job);
+}
+
+// Chunks [begin, end) of job.chunk tokens.
+template <class T>
+inline void RouteChunks(const gate_job& job, size_t begin, size_t end, void* scratch) {
+  const hn::ScalableTag<T> d;
+  const GateMemory<hn::ScalableTag<T>> m(job, scratch);
+  const size_t lanes = hn::Lanes(d), tokens_per_carry = 128;
+  m.FillBias(job);
+  for (size_t c = begin; c < end; ++c) {
+    const ChunkCounters chunk(job, c);
+    const size_t last = HWY_MIN(job.tokens(), (c + 1) * job.chunk);
+    if (job.sums_probabilities) m.ClearSums(job);
+    for (size_t token = c * job.chunk; token < last; token += lanes) {
+      RouteTile(d, job, m, token, HWY_MIN(lanes, last - token), chunk);
+      const size_t done = token + lanes - c * job.chunk;
+      if (job.sums_probabilities && (done % tokens_per_carry == 0 || token + lanes >= last))
+        CarrySums(d, job, m, chunk);
+    }
+  }
+  RestoreX87();
+}
+
+}  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,1 @@
+#include <distill/moe/top_k_gate-inl.hpp>
