@@ -46,8 +46,8 @@ inline setting setting_of(distill::top_k_gate gate, std::vector<float> bias = {}
 }
 
 inline constexpr distill::gate_scoring every_scoring[] = {
-    distill::gate_scoring::softmax_then_top_k, distill::gate_scoring::top_k_then_softmax, distill::gate_scoring::sigmoid,
-    distill::gate_scoring::sqrt_softplus};
+    distill::gate_scoring::softmax_then_top_k, distill::gate_scoring::top_k_then_softmax,
+    distill::gate_scoring::sigmoid, distill::gate_scoring::sqrt_softplus};
 
 template <class F>
 void on_every_target(F f) {
@@ -73,9 +73,7 @@ struct routed {
         experts(tokens * (k_ + 1), -77),
         weights(tokens, k_, how),
         pitch(static_cast<std::ptrdiff_t>(how == layout::compact ? k_ : k_ + 1)) {}
-  distill::routing<Weight> view() {
-    return {{experts.data(), weights.rows(), k, pitch, 1}, weights.view()};
-  }
+  distill::routing<Weight> view() { return {{experts.data(), weights.rows(), k, pitch, 1}, weights.view()}; }
   std::vector<std::int32_t> row(std::size_t token) {
     const auto first = experts.begin() + static_cast<std::ptrdiff_t>(token) * pitch;
     return {first, first + static_cast<std::ptrdiff_t>(k)};
@@ -89,7 +87,8 @@ gate_oracle::row exact_row(const guarded_matrix<T>& m, std::size_t row) {
   return result;
 }
 
-/// The experts must be the oracle's; where scores decide, experts whose values differ by rounding may change places.
+/// The experts must be the oracle's; where scores decide, experts whose values differ by rounding may change
+/// places.
 inline void check_experts(const setting& s, const gate_oracle::row& z, const std::vector<std::int32_t>& got) {
   const std::vector<std::int32_t> expected = gate_oracle::choose(s.oracle, z);
   if (got == expected) return;

@@ -40,7 +40,9 @@ std::vector<std::int32_t> largest(const row& values, std::size_t k) {
 
 real score_of_group(const gate& how, row values) {
   std::sort(values.begin(), values.end(), std::greater<>());
-  std::size_t count = how.by == group_score::maximum ? 1 : how.by == group_score::two_largest ? 2 : how.k / how.kept_groups;
+  std::size_t count = how.by == group_score::maximum       ? 1
+                      : how.by == group_score::two_largest ? 2
+                                                           : how.k / how.kept_groups;
   count = std::min(count, values.size());
   return std::accumulate(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count), real{0});
 }
@@ -76,7 +78,8 @@ real log_sum_exp(const gate& how, const row& raw) {
 
 row choice_values(const gate& how, const row& raw) {
   row v = finite(how, raw);
-  const bool by_logits = how.bias.empty() && (how.kept_groups == how.groups || how.by == group_score::maximum);
+  const bool by_logits =
+      how.bias.empty() && (how.kept_groups == how.groups || how.by == group_score::maximum);
   if (!by_logits) v = scores(how, v);
   for (std::size_t i = 0; i < how.bias.size(); ++i) v[i] += how.bias[i];
   if (how.kept_groups == how.groups) return v;
@@ -93,7 +96,9 @@ row choice_values(const gate& how, const row& raw) {
   return v;
 }
 
-std::vector<std::int32_t> choose(const gate& how, const row& z) { return largest(choice_values(how, z), how.k); }
+std::vector<std::int32_t> choose(const gate& how, const row& z) {
+  return largest(choice_values(how, z), how.k);
+}
 
 row weights(const gate& how, const row& raw, const std::vector<std::int32_t>& experts) {
   const row z = finite(how, raw);
@@ -101,7 +106,8 @@ row weights(const gate& how, const row& raw, const std::vector<std::int32_t>& ex
   for (const std::int32_t id : experts)
     if (id >= 0) chosen.push_back(z[static_cast<std::size_t>(id)]);
   if (chosen.empty()) return row(experts.size(), 0);
-  const bool is_softmax = how.score == scoring::softmax_then_top_k || how.score == scoring::top_k_then_softmax;
+  const bool is_softmax =
+      how.score == scoring::softmax_then_top_k || how.score == scoring::top_k_then_softmax;
   const bool normalised = how.renormalize || how.score == scoring::top_k_then_softmax;
   gate softmax = how;
   softmax.score = is_softmax ? scoring::softmax_then_top_k : how.score;

@@ -1,5 +1,5 @@
-// The independent answer for top-k gates: long double, sorting, numerical differentiation. Sees none of the library's
-// headers.
+// The independent answer for top-k gates: long double, sorting, numerical differentiation. Sees none of the
+// library's headers.
 #pragma once
 
 #include <cstdint>

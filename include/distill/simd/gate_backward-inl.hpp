@@ -202,7 +202,7 @@ HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, s
   for (size_t r = 0; r < count && is_dense; ++r) {
     const T maximum = RowMaximum(d, rows.at[r], n);
     totals[r] = ExponentiateRow(d, rows.at[r], n, maximum, m.exponentials + r * job.scratch.pitch);
-    sums.log_sum[r] = static_cast<T>(static_cast<double>(maximum) + std::log(totals[r]));
+    sums.Set(r, maximum, totals[r]);
   }
   DenseTerms<T> dense;
   ReadChoice(d, job, m, token, count);

@@ -13,10 +13,18 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// log Σ exp of each lane's token.
+// The softmax of each lane's token: its maximum, Σ exp(z - maximum), and their log Σ exp.
 template <class T>
 struct TokenSums {
+  HWY_ALIGN T maximum[HWY_MAX_BYTES / sizeof(T)] = {};
+  HWY_ALIGN T sum[HWY_MAX_BYTES / sizeof(T)] = {};
   HWY_ALIGN T log_sum[HWY_MAX_BYTES / sizeof(T)] = {};
+
+  HWY_INLINE void Set(size_t lane, T largest, double total) {
+    maximum[lane] = largest;
+    sum[lane] = static_cast<T>(total);
+    log_sum[lane] = static_cast<T>(static_cast<double>(largest) + std::log(total));
+  }
 };
 
 // Probabilities of a tile whose tokens are lanes; adds those of the lanes in `included` to the sums.
@@ -34,6 +42,8 @@ HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const
     hn::StoreU(x, d, m.exponentials + e * lanes);
     sum = hn::Add(sum, x);
   }
+  hn::Store(maximum, d, sums.maximum);
+  hn::Store(sum, d, sums.sum);
   hn::Store(hn::Add(maximum, Log1p(d, hn::Sub(sum, hn::Set(d, T{1})))), d, sums.log_sum);
   if (!job.sums_probabilities || included == 0) return;
   if (!job.gate.is_softmax()) {
@@ -55,13 +65,13 @@ HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const
 
 // The same of one token in a row.
 template <class D>
-HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* row, bool included,
-                       Real<D>& log_sum) {
+HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* row, size_t lane,
+                       bool included, TokenSums<Real<D>>& sums) {
   using T = Real<D>;
   const size_t n = job.expert_count();
   const T maximum = RowMaximum(d, row, n);
   double sum = ExponentiateRow(d, row, n, maximum, m.exponentials);
-  log_sum = static_cast<T>(static_cast<double>(maximum) + std::log(sum));
+  sums.Set(lane, maximum, sum);
   if (!job.sums_probabilities || !included) return;
   if (!job.gate.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, m.exponentials);
   const auto factor =
@@ -78,9 +88,10 @@ HWY_INLINE void WeighTile(D d, const gate_job& job, const GateMemory<D>& m, cons
   const size_t k = job.gate.k, lanes = hn::Lanes(d);
   const V scale = hn::Set(d, static_cast<T>(job.gate.scaling_factor));
   if (!job.gate.is_sparse()) {
-    const V shift = hn::Load(d, sums.log_sum);
+    const V maximum = hn::Load(d, sums.maximum);
+    const V factor = hn::Div(scale, hn::Max(hn::Load(d, sums.sum), hn::Set(d, T{1})));
     for (size_t s = 0; s < k; ++s)
-      hn::StoreU(hn::Mul(scale, Exponential(d, hn::Sub(hn::LoadU(d, m.logits + s * lanes), shift))), d,
+      hn::StoreU(hn::Mul(factor, Exponential(d, hn::Sub(hn::LoadU(d, m.logits + s * lanes), maximum))), d,
                  m.weights + s * lanes);
     return;
   }
@@ -214,7 +225,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
       SelectRows(d, job, m, rows);
     }
     for (size_t r = 0; r < count && wants_sums; ++r)
-      if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], (finite >> r & 1) != 0, sums.log_sum[r]);
+      if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], r, (finite >> r & 1) != 0, sums);
     if (!job.replay && job.gate.needs_scores()) GatherLogits(d, job, m, rows);
   }
   WeighTile(d, job, m, sums);

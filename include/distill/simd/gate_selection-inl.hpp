@@ -98,8 +98,10 @@ HWY_INLINE void InsertLargest(D d, size_t n, F at, Real<D>* HWY_RESTRICT values,
   hn::Vec<hn::RebindToSigned<D>> id[K];
   hn::Vec<D> next = hn::Zero(d);
   hn::Vec<hn::RebindToSigned<D>> next_id = hn::Zero(di);
+  hn::Vec<D> inserted = next;
   const auto insert = [&](size_t s) HWY_ATTR {
-    const auto ahead = hn::RebindMask(di, hn::Gt(next, v[s]));
+    // Not `next`, which may be an equal that has been pushed back.
+    const auto ahead = hn::RebindMask(di, hn::Gt(inserted, v[s]));
     const auto lower = hn::Min(v[s], next);
     v[s] = hn::Max(v[s], next);
     next = lower;
@@ -109,11 +111,13 @@ HWY_INLINE void InsertLargest(D d, size_t n, F at, Real<D>* HWY_RESTRICT values,
   };
   for (size_t e = 0; e < K; ++e) {
     at(e, next, next_id);
+    inserted = next;
     for (size_t s = 0; s < e; ++s) insert(s);
     v[e] = next, id[e] = next_id;
   }
   for (size_t e = K; e < n; ++e) {
     at(e, next, next_id);
+    inserted = next;
     for (size_t s = 0; s < K; ++s) insert(s);
   }
   for (size_t s = 0; s < K; ++s) {
