@@ -1,3 +1,4 @@
+#include "peers/gate.hpp"
 #include "peers/peers.hpp"
 
 // CMake defines a WITH_ macro for every peer whose own file is built.
@@ -15,6 +16,9 @@ peer_list<float> torch_dispatch() { return {}; }
 peer_list<float> torch_combine() { return {}; }
 peer_list<float> torch_index_add() { return {}; }
 peer_list<float> torch_combine_backward() { return {}; }
+#ifndef WITH_TORCH_GATE
+peer_list<float> torch_gate(const gate_task&) { return {}; }
+peer_list<float> torch_gate_training(const gate_task&) { return {}; }
 #endif
 
 #ifndef WITH_ONEDNN
