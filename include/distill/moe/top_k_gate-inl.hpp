@@ -25,6 +25,14 @@ inline bool routes_across_tokens(const gate_job& job, element_type compute) {
          job.expert_count() * job.gate.k <= most_insertions;
 }
 
+// The same of a gradient; all of its tokens have the same slopes.
+inline bool passes_across_tokens(const gate_job& job, element_type compute) {
+  constexpr std::size_t most_experts = 32;
+  return compute == element_type::float32 && job.expert_count() <= most_experts && job.gate.is_softmax() &&
+         job.gate.is_sparse() && !job.selected_only && !job.accumulate && !job.is_perturbed() &&
+         job.slopes.rows() <= 1;
+}
+
 inline gate_scratch plan_gate_scratch(const gate_job& job, element_type compute) {
   constexpr std::size_t vector_bytes = 64, slack = 64, candidates = 16;
   const std::size_t element = size_of(compute), lanes = vector_bytes / element, n = job.expert_count(),
@@ -143,7 +151,9 @@ DISTILL_INLINE void route_backward(const gate_parameters& gate, const char* func
                  experts.stride(0), experts.stride(1)};
   const bool in_double = logits.type == element_type::float64 || gradient.type == element_type::float64 ||
                          (weight_gradient.data != nullptr && weight_gradient.type == element_type::float64);
-  job.scratch = plan_gate_scratch(job, in_double ? element_type::float64 : element_type::float32);
+  const element_type compute = in_double ? element_type::float64 : element_type::float32;
+  job.across_tokens = passes_across_tokens(job, compute);
+  job.scratch = plan_gate_scratch(job, compute);
   const row_blocks blocks(options.executor, job.tokens(), 2 * job.expert_count() * size_of(logits.type));
   workspace own;
   std::byte* const memory =

@@ -187,6 +187,64 @@ HWY_INLINE void ReadSlopes(D, const gate_job& job, const GateMemory<D>& m, size_
     m.bias[e] = e < job.expert_count() ? static_cast<T>(job.slopes(sequence, e)) : T{0};
 }
 
+// Few experts, normalised softmax weights: one token per lane throughout.
+template <class D>
+HWY_INLINE void BackwardAcross(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
+  using T = Real<D>;
+  using V = hn::Vec<D>;
+  const size_t lanes = hn::Lanes(d), n = job.expert_count(), k = job.gate.k;
+  const bool has_slopes = job.slopes.rows() > 0;
+  const auto tile = LoadRowTile(d, job.logits, token, count, m.tile, m.staging);
+  V maximum = hn::Set(d, std::numeric_limits<T>::lowest()), difference = hn::Zero(d);
+  for (size_t e = 0; e < n; ++e) {
+    const V z = tile.Class(d, e);
+    difference = hn::Or(difference, hn::Sub(z, z));
+    maximum = hn::Max(maximum, Finite(d, z));
+  }
+  V sum = hn::Zero(d), dot = hn::Zero(d);
+  for (size_t e = 0; e < n; ++e) {
+    const V x = Exponential(d, hn::Sub(Finite(d, tile.Class(d, e)), maximum));
+    hn::StoreU(x, d, m.exponentials + e * lanes);
+    sum = hn::Add(sum, x);
+    if (has_slopes) dot = hn::MulAdd(x, hn::Set(d, m.bias[e]), dot);
+  }
+  // The tile of experts and of their gradients, in the lanes.
+  const TokenSums<T> sums;
+  DenseTerms<T> dense;
+  ReadChoice(d, job, m, token, count);
+  ReadUpstream(d, job, m, token, count);
+  if (job.weight_gradient.data != nullptr) {
+    for (size_t s = 0; s < k; ++s)
+      for (size_t r = 0; r < lanes; ++r) {
+        const int32_t id = m.experts[s * lanes + r];
+        m.logits[s * lanes + r] =
+            id < 0 ? std::numeric_limits<T>::lowest()
+                   : FiniteScalar(
+                         tile.data[static_cast<ptrdiff_t>(id) * tile.pitch + static_cast<ptrdiff_t>(r)]);
+      }
+    PassThroughWeights(d, job, m, sums, dense);
+  }
+  HWY_ALIGN T counted[hn::MaxLanes(D())] = {};
+  for (size_t r = 0; r < count; ++r) counted[r] = static_cast<T>(job.is_counted(token + r));
+  const auto is_finite = hn::And(hn::Eq(difference, hn::Zero(d)), hn::Gt(hn::Load(d, counted), hn::Zero(d)));
+  const V inverse = hn::IfThenElseZero(is_finite, hn::Div(hn::Set(d, T{1}), sum));
+  const V log_sum = hn::Add(maximum, Log1p(d, hn::Sub(sum, hn::Set(d, T{1}))));
+  const V shift = hn::MulSub(hn::IfThenElseZero(is_finite, log_sum),
+                             hn::Set(d, static_cast<T>(2 * job.z_loss)), hn::Mul(dot, inverse));
+  for (size_t e = 0; e < n; ++e) {
+    const V p = hn::Mul(hn::LoadU(d, m.exponentials + e * lanes), inverse);
+    hn::StoreU(hn::Mul(p, hn::Add(hn::Set(d, has_slopes ? m.bias[e] : T{0}), shift)), d,
+               m.exponentials + e * lanes);
+  }
+  for (size_t s = 0; s < k && job.weight_gradient.data != nullptr; ++s)
+    for (size_t r = 0; r < count; ++r)
+      if (m.experts[s * lanes + r] >= 0)
+        m.exponentials[static_cast<size_t>(m.experts[s * lanes + r]) * lanes + r] +=
+            m.upstream[s * lanes + r];
+  StoreRowTile(
+      d, job.gradient, token, count, true, [](size_t) { return false; }, m.exponentials, m.staging);
+}
+
 template <class D>
 HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count,
                              size_t& sequence) {
@@ -204,6 +262,7 @@ HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, s
     totals[r] = ExponentiateRow(d, rows.at[r], n, maximum, m.exponentials + r * job.scratch.pitch);
     sums.Set(r, maximum, totals[r]);
   }
+  if (job.z_loss != 0) sums.TakeLogarithms(d);
   DenseTerms<T> dense;
   ReadChoice(d, job, m, token, count);
   ReadUpstream(d, job, m, token, count);
@@ -236,6 +295,12 @@ inline void BackwardTokens(const gate_job& job, size_t begin, size_t end, void* 
   const hn::ScalableTag<T> d;
   const GateMemory<hn::ScalableTag<T>> m(job, scratch);
   size_t sequence = ~size_t{0};
+  if (job.across_tokens) {
+    if (job.slopes.rows() > 0) ReadSlopes(d, job, m, 0);
+    for (size_t token = begin; token < end; token += hn::Lanes(d))
+      BackwardAcross(d, job, m, token, HWY_MIN(hn::Lanes(d), end - token));
+    return RestoreX87();
+  }
   for (size_t token = begin; token < end; token += hn::Lanes(d))
     BackwardTile(d, job, m, token, HWY_MIN(hn::Lanes(d), end - token), sequence);
   RestoreX87();

@@ -23,7 +23,11 @@ struct TokenSums {
   HWY_INLINE void Set(size_t lane, T largest, double total) {
     maximum[lane] = largest;
     sum[lane] = static_cast<T>(total);
-    log_sum[lane] = static_cast<T>(static_cast<double>(largest) + std::log(total));
+  }
+  template <class D>
+  HWY_INLINE void TakeLogarithms(D d) {
+    const auto above_1 = hn::Sub(hn::Load(d, sum), hn::Set(d, T{1}));
+    hn::Store(hn::Add(hn::Load(d, maximum), Log1p(d, above_1)), d, log_sum);
   }
 };
 
@@ -44,7 +48,6 @@ HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const
   }
   hn::Store(maximum, d, sums.maximum);
   hn::Store(sum, d, sums.sum);
-  hn::Store(hn::Add(maximum, Log1p(d, hn::Sub(sum, hn::Set(d, T{1})))), d, sums.log_sum);
   if (!job.sums_probabilities || included == 0) return;
   if (!job.gate.is_softmax()) {
     sum = hn::Zero(d);
@@ -69,7 +72,8 @@ HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const R
                        bool included, TokenSums<Real<D>>& sums) {
   using T = Real<D>;
   const size_t n = job.expert_count();
-  const T maximum = RowMaximum(d, row, n);
+  const bool is_known = !job.replay && !job.gate.needs_scores();
+  const T maximum = is_known ? m.logits[lane] : RowMaximum(d, row, n);
   double sum = ExponentiateRow(d, row, n, maximum, m.exponentials);
   sums.Set(lane, maximum, sum);
   if (!job.sums_probabilities || !included) return;
@@ -155,11 +159,12 @@ HWY_INLINE void StoreTile(D d, const gate_job& job, const GateMemory<D>& m, size
     if (whole && compact_experts)
       experts_done = StoreWholeTile(di, m.experts, experts, job.experts.stride(0), k);
   }
-  if (whole && IsContiguousRowOf<T>(job.weights))
+  if (whole && !job.replay && IsContiguousRowOf<T>(job.weights))
     weights_done = StoreWholeTile(
         d, m.weights,
         static_cast<T*>(job.weights.data) + static_cast<ptrdiff_t>(token) * job.weights.row_stride,
         job.weights.row_stride, k);
+  if (experts_done && weights_done) return;
   for (size_t r = 0; r < count; ++r) {
     const bool is_counted = (counted >> r & 1) != 0;
     for (size_t s = 0; s < k && !experts_done; ++s)
@@ -205,8 +210,10 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
                           const ChunkCounters& chunk) {
   using T = Real<D>;
   const size_t k = job.gate.k, lanes = hn::Lanes(d), n = job.expert_count();
-  uint64_t counted = 0, finite = 0;
-  for (size_t r = 0; r < count; ++r) counted |= static_cast<uint64_t>(job.is_counted(token + r)) << r;
+  uint64_t counted = (uint64_t{1} << count) - 1, finite = 0;
+  if (!job.token_mask.empty())
+    for (size_t r = 0; r < count; ++r)
+      if (!job.is_counted(token + r)) counted &= ~(uint64_t{1} << r);
   const bool wants_sums = job.sums_probabilities || !job.gate.is_sparse();
   TokenSums<T> sums;
   if (job.across_tokens) {
@@ -228,6 +235,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
       if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], r, (finite >> r & 1) != 0, sums);
     if (!job.replay && job.gate.needs_scores()) GatherLogits(d, job, m, rows);
   }
+  if (job.sums_probabilities) sums.TakeLogarithms(d);
   WeighTile(d, job, m, sums);
   StoreTile(d, job, m, token, count, counted);
   if (!job.counts) return;

@@ -68,10 +68,29 @@ HWY_INLINE Real<D> RowMaximum(D d, const Real<D>* row, size_t n) {
   return hn::GetLane(hn::MaxOfLanes(d, maximum));
 }
 
+// The sum of a row's vectors, carried over to double now and then.
+template <class D>
+struct RowSum {
+  WideSum<D> wide;
+  hn::Vec<D> block;
+  size_t vectors = 0;
+  HWY_INLINE explicit RowSum(D d) : wide(d), block(hn::Zero(d)) {}
+  HWY_INLINE void Add(D d, hn::Vec<D> v) {
+    block = hn::Add(block, v);
+    if (++vectors % kBlockVectors != 0) return;
+    wide.Add(d, block);
+    block = hn::Zero(d);
+  }
+  HWY_INLINE double Total(D d) {
+    wide.Add(d, block);
+    return wide.Total(d);
+  }
+};
+
 // exp(z - maximum) of a row, 0 beyond its end; returns their sum.
 template <class D>
 HWY_INLINE double ExponentiateRow(D d, const Real<D>* row, size_t n, Real<D> maximum, Real<D>* out) {
-  WideSum<D> sum(d);
+  RowSum<D> sum(d);
   const auto shift = hn::Set(d, maximum);
   for (size_t j = 0; j < n; j += hn::Lanes(d)) {
     const auto e = Exponential(d, hn::Sub(LoadFinite(d, row, j, n), shift));
@@ -84,7 +103,7 @@ HWY_INLINE double ExponentiateRow(D d, const Real<D>* row, size_t n, Real<D> max
 // Scores of a row, 0 beyond its end; returns their sum.
 template <class D>
 HWY_INLINE double ScoreRow(D d, gate_scoring scoring, const Real<D>* row, size_t n, Real<D>* out) {
-  WideSum<D> sum(d);
+  RowSum<D> sum(d);
   for (size_t j = 0; j < n; j += hn::Lanes(d)) {
     auto s = Score(d, scoring, LoadFinite(d, row, j, n));
     if (n - j < hn::Lanes(d)) s = hn::IfThenElseZero(hn::FirstN(d, n - j), s);
@@ -162,7 +181,11 @@ HWY_INLINE void KeepBestGroups(D d, const gate_job& job, Real<D>* values, Real<D
   const size_t groups = job.gate.groups, size = job.expert_count() / groups;
   for (size_t g = 0; g < groups; ++g)
     group_scores[g] = ScoreOfGroup(d, job, values + g * size, size, s, sorted);
-  SelectTopK<false>(d, group_scores, groups, job.gate.kept_groups, s, sorted);
+  for (size_t g = 0; g < groups; ++g) {
+    s.values[g] = FiniteScalar(group_scores[g]);
+    s.ids[g] = static_cast<hwy::MakeSigned<Real<D>>>(g);
+  }
+  RankCandidates(d, s, groups, job.gate.kept_groups, sorted);
   for (size_t g = 0; g < groups; ++g) group_scores[g] = 0;
   for (size_t i = 0; i < job.gate.kept_groups; ++i) group_scores[sorted[i]] = 1;
   const auto none = hn::Neg(hn::Inf(d));

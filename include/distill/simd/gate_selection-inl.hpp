@@ -180,17 +180,14 @@ HWY_NOINLINE uint64_t SelectAcross(D d, const gate_job& job, const GateMemory<D>
 template <class D>
 HWY_INLINE void SelectLane(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* choice,
                            bool is_prepared, size_t lane) {
-  using T = Real<D>;
   const size_t lanes = hn::Lanes(d);
   if (is_prepared)
     SelectTopK<true>(d, choice, job.expert_count(), job.gate.k, m.top_k, m.sorted);
   else
     SelectTopK<false>(d, choice, job.expert_count(), job.gate.k, m.top_k, m.sorted);
-  constexpr T kLowest = std::numeric_limits<T>::lowest(), kMost = std::numeric_limits<T>::max();
   for (size_t s = 0; s < job.gate.k; ++s) {
-    const T z = choice[m.sorted[s]];
     m.experts[s * lanes + lane] = m.sorted[s];
-    m.logits[s * lanes + lane] = z > kLowest ? HWY_MIN(z, kMost) : kLowest;
+    m.logits[s * lanes + lane] = FiniteScalar(choice[m.sorted[s]]);
   }
 }
 
@@ -242,21 +239,33 @@ HWY_INLINE void MaximaOfSlots(D d, const Real<D>* row, size_t n, Real<D>* slots)
   }
 }
 
-// A row's candidates, -infinity after the last; false: there are too many.
+// A row's candidates, -infinity after the last; of too many the k largest. Returns how many.
 template <bool kPrepared, class D>
-HWY_INLINE bool CollectCandidates(D d, const GateMemory<D>& m, const Real<D>* row, size_t n, Real<D> pivot,
-                                  size_t lane, size_t& most) {
+HWY_INLINE size_t CollectCandidates(D d, const GateMemory<D>& m, const Real<D>* row, size_t n, size_t k,
+                                    Real<D> pivot, size_t lane) {
+  using T = Real<D>;
   const hn::RebindToSigned<D> di;
+  T* const values = m.candidates + lane * kCandidates;
+  auto* const ids = m.candidate_ids + lane * kCandidates;
   const size_t count = CompressCandidates<kPrepared>(d, row, n, pivot, m.top_k);
-  if (HWY_UNLIKELY(count > kCandidates)) return false;
-  most = HWY_MAX(most, count);
+  if (HWY_UNLIKELY(count > kCandidates)) {
+    if (count <= 2 * kCandidates)
+      RankCandidates(d, m.top_k, count, k, m.sorted);
+    else
+      RankManyCandidates(d, m.top_k, count, k, pivot, m.sorted);
+    for (size_t s = 0; s < kCandidates; ++s) {
+      values[s] = s < k ? FiniteScalar(row[m.sorted[s]]) : -std::numeric_limits<T>::infinity();
+      ids[s] = s < k ? m.sorted[s] : 0;
+    }
+    return k;
+  }
   for (size_t j = 0; j < kCandidates; j += hn::Lanes(d))
     hn::StoreU(hn::Neg(hn::Inf(d)), d, m.top_k.values + count + j);
   for (size_t j = 0; j < kCandidates; j += hn::Lanes(d)) {
-    hn::StoreU(hn::LoadU(d, m.top_k.values + j), d, m.candidates + lane * kCandidates + j);
-    hn::StoreU(hn::LoadU(di, m.top_k.ids + j), di, m.candidate_ids + lane * kCandidates + j);
+    hn::StoreU(hn::LoadU(d, m.top_k.values + j), d, values + j);
+    hn::StoreU(hn::LoadU(di, m.top_k.ids + j), di, ids + j);
   }
-  return true;
+  return count;
 }
 
 template <bool kPrepared, class D>
@@ -271,10 +280,11 @@ HWY_NOINLINE void SelectCandidates(D d, const gate_job& job, const GateMemory<D>
     MaximaOfSlots<kPrepared>(d, choice[HWY_MIN(r, count - 1)], n, slots + r * kCandidates);
   LoadTransposed(d, slots, static_cast<ptrdiff_t>(kCandidates), kCandidates, across);
   hn::Store(KthOfSixteen(d, across, k), d, pivots);
-  uint64_t crowded = 0;
   size_t most = k;
-  for (size_t r = 0; r < count; ++r)
-    if (!CollectCandidates<kPrepared>(d, m, choice[r], n, pivots[r], r, most)) crowded |= uint64_t{1} << r;
+  for (size_t r = 0; r < count; ++r) {
+    const size_t candidates = CollectCandidates<kPrepared>(d, m, choice[r], n, k, pivots[r], r);
+    most = HWY_MAX(most, candidates);
+  }
   HWY_ALIGN T ids[kCandidates * hn::MaxLanes(D())];
   LoadTransposed(d, m.candidates, static_cast<ptrdiff_t>(kCandidates), kCandidates, across);
   LoadTransposed(d, reinterpret_cast<const T*>(m.candidate_ids), static_cast<ptrdiff_t>(kCandidates),
@@ -287,8 +297,6 @@ HWY_NOINLINE void SelectCandidates(D d, const gate_job& job, const GateMemory<D>
         id = hn::BitCast(di, hn::LoadU(d, ids + e * lanes));
       },
       m.logits, m.experts);
-  for (size_t r = 0; r < count; ++r)
-    if ((crowded >> r & 1) != 0) SelectLane(d, job, m, choice[r], kPrepared, r);
 }
 
 #endif

@@ -33,6 +33,12 @@ HWY_INLINE V Finite(D d, V v) {
 #endif
 }
 
+template <class T>
+HWY_INLINE T FiniteScalar(T v) {
+  constexpr T kLowest = std::numeric_limits<T>::lowest(), kMost = std::numeric_limits<T>::max();
+  return v > kLowest ? HWY_MIN(v, kMost) : kLowest;
+}
+
 // Integers in the order of finite numbers; -0 equals 0. The two smallest integers stand for none.
 template <class D, class V>
 HWY_INLINE hn::Vec<hn::RebindToSigned<D>> OrderedKey(D d, V v) {
@@ -221,9 +227,7 @@ HWY_INLINE size_t CompressCandidates(D d, const Real<D>* row, size_t n, Real<D> 
     }
     for (; word != 0; word &= word - 1) {
       const size_t id = begin + hwy::Num0BitsBelowLS1Bit_Nonzero64(word);
-      s.values[count] = row[id] > std::numeric_limits<T>::lowest()
-                            ? HWY_MIN(row[id], std::numeric_limits<T>::max())
-                            : std::numeric_limits<T>::lowest();
+      s.values[count] = FiniteScalar(row[id]);
       s.ids[count++] = static_cast<TI>(id);
     }
   }
