@@ -45,6 +45,17 @@ def _error(task, shapes, label, bound, error):
     return Goal(task, shapes, label, "", "", bound, False, error=error)
 
 
+def _gate(shape, torch, partial_sort, equal):
+    return [
+        Goal("top_k_gate", (shape,), "x faster than libtorch", "torch", "distill", torch, True),
+        Goal("top_k_gate", (shape,), "x faster than partial_sort", "partial_sort", "distill", partial_sort, True),
+        Goal("top_k_gate_equal", (shape,), "x faster than libtorch", "torch", "distill", equal, True),
+        Goal("top_k_gate_training", (shape,), "x faster than libtorch autograd", "torch", "distill", 10, True),
+        *(Goal("top_k_gate", (shape,), f"{target}: x faster than partial_sort", "partial_sort", f"distill_{target}",
+               1, True) for target in ("AVX2", "SSE4")),
+    ]
+
+
 GOALS = [
     *_forward_kl(FEW_CLASSES, 1, softmax=0.65, chain=7, eager=18),
     *_forward_kl(IN_CACHE, 1, softmax=0.85, chain=3.8, eager=15),
@@ -63,5 +74,11 @@ GOALS = [
     _error("forward_kl_bfloat16", VOCABULARIES, "relative error of the value", 1e-6, "value_error"),
     Goal("value_only", VOCABULARIES, "share of the read floor", "floor", "value", 0.75, True),
     Goal("value_only", VOCABULARIES, "share of the read floor", "floor", "value", 0.90, True, 2),
+    *_gate("4096x8", 40, 20, 5),
+    *_gate("4096x64", 11, 8, 3),
+    *_gate("4096x128", 17, 11, 3),
+    *_gate("4096x256", 25, 13, 3),
+    Goal("deepseek_gate", ("4096x256",), "x faster than libtorch", "torch", "distill", 25, True),
+    Goal("deepseek_gate", ("4096x256",), "x faster than partial_sort", "partial_sort", "distill", 8, True),
     Goal("dispatch", IN_CACHE, "AVX2: share of AVX-512", "AVX3", "AVX2", 0.60, True),
 ]

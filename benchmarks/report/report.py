@@ -22,6 +22,10 @@ RELATIVE_TABLES = {
     "dispatch_rows": ("rows to their experts: time relative to ours", "distill"),
     "combine_rows": ("weighted rows back to their tokens: time relative to ours", "distill"),
     "combine_rows_backward": ("the gradient of it: time relative to ours", "distill"),
+    "top_k_gate": ("top-k gate, experts and weights: time relative to ours", "distill"),
+    "top_k_gate_equal": ("top-k gate, all logits equal: time relative to ours", "distill"),
+    "top_k_gate_training": ("top-k gate, forward and backward with Switch and z-loss: time relative to ours", "distill"),
+    "deepseek_gate": ("DeepSeek-V3 gate: time relative to ours", "distill"),
     "softmax": ("softmax, log_softmax, log_sum_exp: time relative to one oneDNN softmax", "onednn_softmax"),
 }
 ERRORS = ("value_error", "output_error", "near_equal_value_error", "near_equal_output_error")

@@ -29,8 +29,7 @@ inline bool routes_across_tokens(const gate_job& job, element_type compute) {
 inline bool passes_across_tokens(const gate_job& job, element_type compute) {
   constexpr std::size_t most_experts = 32;
   return compute == element_type::float32 && job.expert_count() <= most_experts && job.gate.is_softmax() &&
-         job.gate.is_sparse() && !job.selected_only && !job.accumulate && !job.is_perturbed() &&
-         job.slopes.rows() <= 1;
+         job.gate.is_sparse() && !job.selected_only && !job.is_perturbed() && job.slopes.rows() <= 1;
 }
 
 inline gate_scratch plan_gate_scratch(const gate_job& job, element_type compute) {

@@ -241,6 +241,17 @@ HWY_INLINE void BackwardAcross(D d, const gate_job& job, const GateMemory<D>& m,
       if (m.experts[s * lanes + r] >= 0)
         m.exponentials[static_cast<size_t>(m.experts[s * lanes + r]) * lanes + r] +=
             m.upstream[s * lanes + r];
+  if (job.accumulate) {
+    input_matrix before;
+    before.data = job.gradient.data, before.type = job.gradient.type;
+    before.rows = job.gradient.rows, before.columns = job.gradient.columns;
+    before.row_stride = job.gradient.row_stride, before.column_stride = job.gradient.column_stride;
+    const auto there = LoadRowTile(d, before, token, count, m.tile, m.staging);
+    for (size_t e = 0; e < n; ++e) {
+      T* const at = m.exponentials + e * lanes;
+      hn::StoreU(hn::Add(there.Class(d, e), hn::LoadU(d, at)), d, at);
+    }
+  }
   StoreRowTile(
       d, job.gradient, token, count, true, [](size_t) { return false; }, m.exponentials, m.staging);
 }

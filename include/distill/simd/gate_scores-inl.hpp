@@ -21,11 +21,24 @@ HWY_INLINE V Exponential(D d, V v) {
   return Exp2Fast(d, hn::Mul(v, hn::Set(d, static_cast<Real<D>>(kLog2e))));
 }
 
+// numerator / x for x in [1, 2]; faster than a division, and as good but for its last place.
+template <class D, class V>
+HWY_INLINE V Quotient(D d, V numerator, V x) {
+#if HWY_TARGET <= HWY_SSE4
+  if constexpr (sizeof(Real<D>) == 4) {
+    const V guess = hn::ApproximateReciprocal(x);
+    return hn::Mul(numerator, hn::Mul(guess, hn::NegMulAdd(guess, x, hn::Set(d, 2.0f))));
+  }
+#endif
+  (void)d;
+  return hn::Div(numerator, x);
+}
+
 // exp(-|z|), from which both halves of the functions below are made without overflow.
 template <class D, class V>
 HWY_INLINE V Sigmoid(D d, V z) {
   const V one = hn::Set(d, Real<D>{1}), t = Exponential(d, hn::Neg(hn::Abs(z)));
-  return hn::Div(hn::IfThenElse(hn::Lt(z, hn::Zero(d)), t, one), hn::Add(one, t));
+  return Quotient(d, hn::IfThenElse(hn::Lt(z, hn::Zero(d)), t, one), hn::Add(one, t));
 }
 template <class D, class V>
 HWY_INLINE V Softplus(D d, V z) {
