@@ -99,6 +99,7 @@ TEST_CASE("bias and groups") {
                 {12, 4, 12, 4},
                 {96, 12, 3, 1},
                 {64, 6, 1, 1},
+                {160, 8, 40, 4},
                 {20, 2, 5, 2}}) {
             const setting s = setting_of(
                 {.k = k, .scoring = scoring, .groups = groups, .kept_groups = kept, .group_score = by},

@@ -21,24 +21,11 @@ HWY_INLINE V Exponential(D d, V v) {
   return Exp2Fast(d, hn::Mul(v, hn::Set(d, static_cast<Real<D>>(kLog2e))));
 }
 
-// numerator / x for x in [1, 2]; faster than a division, and as good but for its last place.
-template <class D, class V>
-HWY_INLINE V Quotient(D d, V numerator, V x) {
-#if HWY_TARGET <= HWY_SSE4
-  if constexpr (sizeof(Real<D>) == 4) {
-    const V guess = hn::ApproximateReciprocal(x);
-    return hn::Mul(numerator, hn::Mul(guess, hn::NegMulAdd(guess, x, hn::Set(d, 2.0f))));
-  }
-#endif
-  (void)d;
-  return hn::Div(numerator, x);
-}
-
 // exp(-|z|), from which both halves of the functions below are made without overflow.
 template <class D, class V>
 HWY_INLINE V Sigmoid(D d, V z) {
   const V one = hn::Set(d, Real<D>{1}), t = Exponential(d, hn::Neg(hn::Abs(z)));
-  return Quotient(d, hn::IfThenElse(hn::Lt(z, hn::Zero(d)), t, one), hn::Add(one, t));
+  return hn::Div(hn::IfThenElse(hn::Lt(z, hn::Zero(d)), t, one), hn::Add(one, t));
 }
 template <class D, class V>
 HWY_INLINE V Softplus(D d, V z) {
@@ -187,6 +174,34 @@ HWY_INLINE Real<D> ScoreOfGroup(D d, const gate_job& job, const Real<D>* values,
   return sum;
 }
 
+// Turns the scores of groups into bounds on their experts: -infinity for those kept, infinity for the others.
+// Without a branch on the data where groups are few.
+template <class D>
+HWY_INLINE void RankGroups(D d, const gate_job& job, Real<D>* scores, const TopKScratch<Real<D>>& s,
+                           int32_t* sorted) {
+  using T = Real<D>;
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  constexpr size_t kFew = 32;
+  const size_t groups = job.gate.groups, kept = job.gate.kept_groups;
+  for (size_t g = 0; g < groups; ++g) s.values[g] = FiniteScalar(scores[g]);
+  if (groups <= kFew) {
+    for (size_t g = 0; g < groups; ++g) {
+      const T own = s.values[g];
+      size_t rank = 0;
+      for (size_t j = 0; j < g; ++j) rank += s.values[j] >= own ? 1 : 0;
+      for (size_t j = g + 1; j < groups; ++j) rank += s.values[j] > own ? 1 : 0;
+      scores[g] = rank < kept ? -kInfinity : kInfinity;
+    }
+    return;
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    s.ids[g] = static_cast<hwy::MakeSigned<T>>(g);
+    scores[g] = kInfinity;
+  }
+  RankCandidates(d, s, groups, kept, sorted);
+  for (size_t i = 0; i < kept; ++i) scores[sorted[i]] = -kInfinity;
+}
+
 // Puts the experts of the groups that are not kept out of the choice.
 template <class D>
 HWY_INLINE void KeepBestGroups(D d, const gate_job& job, Real<D>* values, Real<D>* group_scores,
@@ -194,20 +209,17 @@ HWY_INLINE void KeepBestGroups(D d, const gate_job& job, Real<D>* values, Real<D
   const size_t groups = job.gate.groups, size = job.expert_count() / groups;
   for (size_t g = 0; g < groups; ++g)
     group_scores[g] = ScoreOfGroup(d, job, values + g * size, size, s, sorted);
-  for (size_t g = 0; g < groups; ++g) {
-    s.values[g] = FiniteScalar(group_scores[g]);
-    s.ids[g] = static_cast<hwy::MakeSigned<Real<D>>>(g);
-  }
-  RankCandidates(d, s, groups, job.gate.kept_groups, sorted);
-  for (size_t g = 0; g < groups; ++g) group_scores[g] = 0;
-  for (size_t i = 0; i < job.gate.kept_groups; ++i) group_scores[sorted[i]] = 1;
+  RankGroups(d, job, group_scores, s, sorted);
   const auto none = hn::Neg(hn::Inf(d));
   for (size_t g = 0; g < groups; ++g) {
-    if (group_scores[g] != 0) continue;
-    Real<D>* out = values + g * size;
+    Real<D>* const out = values + g * size;
+    const auto bound = hn::Set(d, group_scores[g]);  // infinity: no value reaches it
     size_t j = 0;
-    for (; j + hn::Lanes(d) <= size; j += hn::Lanes(d)) hn::StoreU(none, d, out + j);
-    for (; j < size; ++j) out[j] = hn::GetLane(none);
+    for (; j + hn::Lanes(d) <= size; j += hn::Lanes(d)) {
+      const auto v = hn::LoadU(d, out + j);
+      hn::StoreU(hn::IfThenElse(hn::Gt(v, bound), v, none), d, out + j);
+    }
+    for (; j < size; ++j) out[j] = out[j] > group_scores[g] ? out[j] : hn::GetLane(none);
   }
 }
 
