@@ -79,19 +79,22 @@ HWY_INLINE hn::Vec<D> LoadCandidates(D d, const Real<D>* row, size_t j, size_t n
   }
 }
 
+// N times 0, then N times 1: read from N - 1 - j on, 1 in the lanes after the j-th.
+template <class TI, size_t N>
+struct LaterLanes {
+  TI at[2 * N] = {};
+  constexpr LaterLanes() {
+    for (size_t i = N; i < 2 * N; ++i) at[i] = 1;
+  }
+};
+
 // From `count` candidates in the order of their indices, the ids of the k largest, sorted. k <= count.
 template <class D>
 HWY_INLINE void RankCandidates(D d, const TopKScratch<Real<D>>& s, size_t count, size_t k, int32_t* sorted) {
   using TI = hwy::MakeSigned<Real<D>>;
   const hn::RebindToSigned<D> di;
   constexpr size_t N = hn::MaxLanes(D());
-  HWY_ALIGN static constexpr auto kEarlier = [] {  // 1 in lanes after the N-th
-    struct {
-      TI at[2 * N];
-    } table{};
-    for (size_t i = N; i < 2 * N; ++i) table.at[i] = 1;
-    return table;
-  }();
+  HWY_ALIGN static constexpr LaterLanes<TI, N> kLater;
   HWY_ALIGN TI ranks[N];
   if (count <= N && N >= 8) {
     const auto valid = hn::FirstN(di, count);
@@ -100,7 +103,7 @@ HWY_INLINE void RankCandidates(D d, const TopKScratch<Real<D>>& s, size_t count,
     hn::StoreU(keys, di, s.keys);
     auto rank = hn::Zero(di);
     for (size_t j = 0; j < N; ++j) {
-      const auto mine = hn::Sub(keys, hn::LoadU(di, kEarlier.at + (N - 1 - j)));
+      const auto mine = hn::Sub(keys, hn::LoadU(di, kLater.at + (N - 1 - j)));
       rank = CountIf(di, rank, hn::Gt(hn::Set(di, s.keys[j]), mine));
     }
     hn::Store(rank, di, ranks);
@@ -117,7 +120,7 @@ HWY_INLINE void RankCandidates(D d, const TopKScratch<Real<D>>& s, size_t count,
     const size_t inside = HWY_MIN(b + N, count);
     for (size_t j = 0; j < b; ++j) rank = CountIf(di, rank, hn::Gt(hn::Set(di, s.keys[j]), before));
     for (size_t j = b; j < inside; ++j) {
-      const auto mine = hn::Sub(keys, hn::LoadU(di, kEarlier.at + (N - 1 - (j - b))));
+      const auto mine = hn::Sub(keys, hn::LoadU(di, kLater.at + (N - 1 - (j - b))));
       rank = CountIf(di, rank, hn::Gt(hn::Set(di, s.keys[j]), mine));
     }
     for (size_t j = inside; j < count; ++j) rank = CountIf(di, rank, hn::Gt(hn::Set(di, s.keys[j]), keys));
