@@ -16,6 +16,8 @@ peer_list<float> torch_dispatch() { return {}; }
 peer_list<float> torch_combine() { return {}; }
 peer_list<float> torch_index_add() { return {}; }
 peer_list<float> torch_combine_backward() { return {}; }
+#endif
+
 #ifndef WITH_TORCH_GATE
 peer_list<float> torch_gate(const gate_task&) { return {}; }
 peer_list<float> torch_gate_training(const gate_task&) { return {}; }

@@ -17,9 +17,9 @@ struct router_statistics {
   /// [experts] Σ of each expert's router probability: softmax, or the scores divided by their sum over the experts.
   /// Empty: not wanted, which spares an exponential per logit.
   vector_view<double> probability_sums = {};
-  /// Counted tokens.
+  /// Counted tokens whose logits are all finite.
   std::int64_t tokens = 0;
-  /// Tokens with a logit that is not finite.
+  /// Counted tokens with a logit that is not.
   std::int64_t bad_rows = 0;
   /// Σ log(Σ exp(logit))², for the router z-loss. Counted where probability_sums are.
   double squared_log_sum_exp = 0;

@@ -241,12 +241,11 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
   if (!job.counts) return;
   for (size_t r = 0; r < count; ++r) {
     if ((counted >> r & 1) == 0) continue;
-    ++chunk.tokens[0];
+    const bool is_finite = (finite >> r & 1) != 0;
+    ++chunk.tokens[is_finite ? 0 : 1];
     for (size_t s = 0; s < k; ++s)
       if (m.experts[s * lanes + r] >= 0) ++chunk.assignments[m.experts[s * lanes + r]];
-    if ((finite >> r & 1) == 0)
-      ++chunk.tokens[1];
-    else if (job.sums_probabilities)
+    if (is_finite && job.sums_probabilities)
       *chunk.squares += static_cast<double>(sums.log_sum[r]) * static_cast<double>(sums.log_sum[r]);
   }
 }

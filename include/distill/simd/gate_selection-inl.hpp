@@ -53,7 +53,7 @@ struct GateMemory {
 
 // Where a chunk's statistics are added up.
 struct ChunkCounters {
-  int64_t *assignments = nullptr, *tokens = nullptr;  // tokens[0]: counted, tokens[1]: bad rows
+  int64_t *assignments = nullptr, *tokens = nullptr;  // tokens[0]: of finite logits, tokens[1]: bad rows
   double *probabilities = nullptr, *squares = nullptr;
 
   ChunkCounters(const gate_job& job, size_t chunk) {
