@@ -22,9 +22,11 @@ struct exponential_schedule {
 
   double operator()(std::int64_t step) const {
     detail::require_valid(*this, step);
-    const double exponent = staircase ? static_cast<double>(step / every)
-                                      : static_cast<double>(step) / static_cast<double>(every);
-    return from == 0 ? from : from * std::pow(factor, exponent);
+    if (from == 0) return from;
+    // Whole powers and the rest apart: a long exponent's rounding would be multiplied by its length.
+    const double whole = std::pow(factor, static_cast<double>(step / every));
+    const double rest = static_cast<double>(step % every) / static_cast<double>(every);
+    return from * (staircase || rest == 0 ? whole : whole * std::pow(factor, rest));
   }
   value_bounds bounds() const {
     const double end = factor == 1 || from == 0 ? from

@@ -79,7 +79,7 @@ struct taid {
  private:
   taid_state raised(taid_state state, std::int64_t step) const {
     const double line =
-        start + (stop - start) * std::min(1.0, static_cast<double>(step) / static_cast<double>(steps));
+        step >= steps ? stop : std::lerp(start, stop, static_cast<double>(step) / static_cast<double>(steps));
     const double step_size = rate * (1 - state.interpolation) / (1 + std::exp(-state.momentum));
     state.interpolation = std::min(stop, std::max(line, state.interpolation + step_size));
     return state;
