@@ -3,6 +3,14 @@
 /// Everything that needs no third party. The headers it names can be included one by one.
 
 #include <distill/alignment/matrix_product.hpp>
+#include <distill/curriculum/augmentation.hpp>
+#include <distill/curriculum/counter_random.hpp>
+#include <distill/curriculum/curriculum.hpp>
+#include <distill/curriculum/cursor.hpp>
+#include <distill/curriculum/mixture.hpp>
+#include <distill/curriculum/pacing.hpp>
+#include <distill/curriculum/progressive.hpp>
+#include <distill/curriculum/stage.hpp>
 #include <distill/dispatch.hpp>
 #include <distill/error/error.hpp>
 #include <distill/execution/executor.hpp>

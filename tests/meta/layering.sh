@@ -15,7 +15,7 @@ declare -A may_include=(
   [alignment]="version error view numeric execution loss"
   [moe]="version error view numeric execution loss"
   [schedule]="version error"
-  [curriculum]="version error schedule"
+  [curriculum]="version error view schedule"
   [simd]="version error view numeric"
 )
 # What kernels are told to do, in plain structs beside the functions they serve.

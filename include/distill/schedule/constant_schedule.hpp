@@ -18,7 +18,9 @@ struct constant_schedule {
   bool operator==(const constant_schedule&) const = default;
 
   static constexpr const char* name = "constant_schedule";
-  static constexpr auto parameters() { return std::tuple(parameter{"value", &constant_schedule::value}); }
+  static constexpr auto parameters() {
+    return std::tuple(parameter{"value", &constant_schedule::value, value_range::any, true});
+  }
 };
 
 }  // namespace distill::inline DISTILL_ABI

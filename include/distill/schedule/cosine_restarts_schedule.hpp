@@ -42,8 +42,9 @@ struct cosine_restarts_schedule {
   static constexpr const char* name = "cosine_restarts_schedule";
   static constexpr auto parameters() {
     using self = cosine_restarts_schedule;
-    return std::tuple(parameter{"from", &self::from}, parameter{"to", &self::to},
-                      parameter{"steps", &self::steps, value_range::at_least_one},
+    return std::tuple(parameter{"from", &self::from, value_range::any, true},
+                      parameter{"to", &self::to, value_range::any, true},
+                      parameter{"steps", &self::steps, value_range::at_least_one, true},
                       parameter{"multiplier", &self::multiplier, value_range::at_least_one},
                       parameter{"decay", &self::decay, value_range::above_zero_to_one});
   }

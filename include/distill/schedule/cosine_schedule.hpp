@@ -47,8 +47,9 @@ struct cosine_schedule {
 
   static constexpr const char* name = "cosine_schedule";
   static constexpr auto parameters() {
-    return std::tuple(parameter{"from", &cosine_schedule::from}, parameter{"to", &cosine_schedule::to},
-                      parameter{"steps", &cosine_schedule::steps, value_range::at_least_one},
+    return std::tuple(parameter{"from", &cosine_schedule::from, value_range::any, true},
+                      parameter{"to", &cosine_schedule::to, value_range::any, true},
+                      parameter{"steps", &cosine_schedule::steps, value_range::at_least_one, true},
                       parameter{"oscillates", &cosine_schedule::oscillates});
   }
 };

@@ -50,7 +50,7 @@ struct ctkd {
   ctkd_state advance(ctkd_state state, double loss_slope, double learning_rate) const {
     if (!std::isfinite(loss_slope)) detail::throw_out_of_range(name, "loss_slope", "finite", loss_slope);
     if (!detail::is_within(learning_rate, value_range::not_negative))
-      detail::throw_out_of_range(name, "learning_rate", "finite and >= 0", learning_rate);
+      detail::throw_out_of_range(name, "learning_rate", ">= 0 and finite", learning_rate);
     const double s = sigmoid(state.parameter);
     state.parameter -= learning_rate * lambda(state.epoch) * loss_slope * span * s * (1 - s);
     return state;

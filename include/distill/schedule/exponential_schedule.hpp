@@ -39,8 +39,8 @@ struct exponential_schedule {
   static constexpr const char* name = "exponential_schedule";
   static constexpr auto parameters() {
     using self = exponential_schedule;
-    return std::tuple(parameter{"from", &self::from},
-                      parameter{"factor", &self::factor, value_range::positive},
+    return std::tuple(parameter{"from", &self::from, value_range::any, true},
+                      parameter{"factor", &self::factor, value_range::positive, true},
                       parameter{"every", &self::every, value_range::at_least_one},
                       parameter{"staircase", &self::staircase});
   }

@@ -26,8 +26,9 @@ struct linear_schedule {
 
   static constexpr const char* name = "linear_schedule";
   static constexpr auto parameters() {
-    return std::tuple(parameter{"from", &linear_schedule::from}, parameter{"to", &linear_schedule::to},
-                      parameter{"steps", &linear_schedule::steps, value_range::at_least_one});
+    return std::tuple(parameter{"from", &linear_schedule::from, value_range::any, true},
+                      parameter{"to", &linear_schedule::to, value_range::any, true},
+                      parameter{"steps", &linear_schedule::steps, value_range::at_least_one, true});
   }
 };
 

@@ -20,11 +20,14 @@ struct parameter {
   const char* name;
   T Owner::*member;
   value_range range = value_range::any;
+  bool is_required = false;  // in a file
 };
 template <class Owner, class T>
 parameter(const char*, T Owner::*) -> parameter<Owner, T>;
 template <class Owner, class T>
 parameter(const char*, T Owner::*, value_range) -> parameter<Owner, T>;
+template <class Owner, class T>
+parameter(const char*, T Owner::*, value_range, bool) -> parameter<Owner, T>;
 
 /// The least and the greatest value a schedule can take, over all steps.
 struct value_bounds {
@@ -43,9 +46,9 @@ namespace detail {
 constexpr const char* text_of(value_range range) {
   switch (range) {
     case value_range::positive:
-      return "finite and > 0";
+      return "> 0";
     case value_range::not_negative:
-      return "finite and >= 0";
+      return ">= 0";
     case value_range::at_least_one:
       return ">= 1";
     case value_range::zero_to_one:
@@ -84,7 +87,8 @@ void check_ranges(const T& value, Report&& report) {
   const auto check = [&](const auto& p) {
     if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value.*p.member)>>) {
       const auto number = static_cast<double>(value.*p.member);
-      if (!is_within(number, p.range)) report(p.name, text_of(p.range), number);
+      if (!is_within(number, p.range))
+        report(p.name, std::isfinite(number) ? text_of(p.range) : "finite", number);
     }
   };
   std::apply([&](const auto&... p) { (check(p), ...); }, T::parameters());

@@ -72,7 +72,8 @@ struct piecewise_schedule {
   static constexpr const char* name = "piecewise_schedule";
   static constexpr auto parameters() {
     using self = piecewise_schedule;
-    return std::tuple(parameter{"points", &self::points}, parameter{"interpolates", &self::interpolates});
+    return std::tuple(parameter{"points", &self::points, value_range::any, true},
+                      parameter{"interpolates", &self::interpolates});
   }
   /// What concerns more than one number.
   template <class Report>

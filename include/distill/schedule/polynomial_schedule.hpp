@@ -29,8 +29,9 @@ struct polynomial_schedule {
   static constexpr const char* name = "polynomial_schedule";
   static constexpr auto parameters() {
     using self = polynomial_schedule;
-    return std::tuple(parameter{"from", &self::from}, parameter{"to", &self::to},
-                      parameter{"steps", &self::steps, value_range::at_least_one},
+    return std::tuple(parameter{"from", &self::from, value_range::any, true},
+                      parameter{"to", &self::to, value_range::any, true},
+                      parameter{"steps", &self::steps, value_range::at_least_one, true},
                       parameter{"power", &self::power, value_range::positive});
   }
 };

@@ -28,8 +28,8 @@ struct warm_up {
 
   static constexpr const char* name = "warm_up";
   static constexpr auto parameters() {
-    return std::tuple(parameter{"then", &warm_up::then},
-                      parameter{"steps", &warm_up::steps, value_range::at_least_one},
+    return std::tuple(parameter{"then", &warm_up::then, value_range::any, true},
+                      parameter{"steps", &warm_up::steps, value_range::at_least_one, true},
                       parameter{"from", &warm_up::from});
   }
 };
