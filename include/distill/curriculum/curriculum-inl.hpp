@@ -30,7 +30,9 @@ class defect_list {
     if (!(bounds.high < std::numeric_limits<double>::infinity()))
       add(place, "must stay finite, grows without end");
     if (range == value_range::positive ? bounds.low > 0 : bounds.low >= 0) return;
-    add(place, "must stay " + std::string(text_of(range)) + ", goes down to " + text_of(bounds.low));
+    const bool is_constant = bounds.low == bounds.high;
+    add(place, (is_constant ? "must be " : "must stay ") + std::string(text_of(range)) +
+                   (is_constant ? ", got " : ", goes down to ") + text_of(bounds.low));
   }
 
   template <class T>
