@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <distill/version.hpp>
+#include <initializer_list>
 
 namespace distill::inline DISTILL_ABI::detail {
 
@@ -34,11 +36,20 @@ constexpr std::uint64_t below(std::uint64_t bits, std::uint64_t count) {
   return high * count_high + (middle >> 32) + ((low * count_high + (middle & 0xffffffff)) >> 32);
 }
 
-/// Where `index` goes in a permutation of [0, count) that the key picks: a Feistel network over the smallest
-/// even number of bits that holds count, walked until it lands inside. At most about 4 walks on average, no
-/// memory.
+/// Where `index` goes in a permutation of [0, count) that the key picks. Up to 32, by shuffling; above, by a
+/// Feistel network over the smallest even number of bits that holds count, walked until it lands inside: at
+/// most about 4 walks on average, and no memory. With fewer bits than that the network's permutations are
+/// measurably uneven.
 constexpr std::uint64_t permuted(std::uint64_t index, std::uint64_t count, std::uint64_t key) {
-  if (count <= 1) return 0;
+  if (count <= 32) {
+    std::array<std::uint8_t, 32> places = {};
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::uint64_t other = below(random_bits(key, i), i + 1);
+      places[i] = places[other];
+      places[other] = static_cast<std::uint8_t>(i);
+    }
+    return places[index];
+  }
   const int half = (std::bit_width(count - 1) + 1) / 2;
   const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
   do {

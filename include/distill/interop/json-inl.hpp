@@ -63,7 +63,8 @@ T load_json(std::string_view text, const json_limits& limits) {
     reader.read("", json, value);
   } else {
     reader.read("", json, value, {"version", "$schema"});
-    if (json.is_object()) detail::read_version(reader, json);
+    if (!json.is_object()) detail::throw_defects(std::move(defects), limits.defects);
+    detail::read_version(reader, json);
     if constexpr (std::same_as<T, curriculum>)
       detail::add_consequent(defects, defects_of(value));
     else
