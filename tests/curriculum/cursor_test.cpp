@@ -143,6 +143,14 @@ TEST_CASE("a stage ends when its metric has reached the target") {
   CHECK(bounded.state().steps == 20);
 }
 
+TEST_CASE("a metric's name fits in place") {
+  CHECK(std::string_view(short_name("accuracy")) == "accuracy");
+  CHECK(std::string_view(short_name(std::string(63, 'x'))) == std::string(63, 'x'));
+  CHECK_THROWS_WITH(short_name(std::string(64, 'x')), "short_name: holds at most 63 bytes");
+  CHECK_FALSE(short_name("a") == short_name("b"));
+  CHECK(short_name("").empty());
+}
+
 TEST_CASE("a finished cursor answers for the last stage's end, and counts nothing") {
   curriculum plan = plan_of({{.amount = 4}, {.amount = 4}});
   plan.stages[1].temperature = linear_schedule{.from = 5, .to = 1, .steps = 8};

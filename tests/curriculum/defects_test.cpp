@@ -46,7 +46,7 @@ TEST_CASE("every defect is named with its place") {
         one("stages[2].length.metric", "must be the name of a metric"));
   CHECK(after([&](curriculum& c) { c.stages[2].length.target = infinity; }) ==
         one("stages[2].length.target", "must be finite, got inf"));
-  CHECK(after([](curriculum& c) { c.stages[1].data_source = "x"; }) ==
+  CHECK(after([](curriculum& c) { c.stages[1].data_source.push_back('x'); }) ==
         one("stages[1].data_source", "must be left out where there is a mixture"));
   CHECK(after([](curriculum& c) { c.stages[1].mixture[1].name = "corpus"; }) ==
         one("stages[1].mixture.corpus", "must be unlike stages[1].mixture.corpus"));

@@ -95,6 +95,9 @@ TEST_CASE("types and ranges") {
   CHECK(in_stage("\"objectives\": {\"ce\": -1}") == "objectives.ce: must be >= 0, got -1");
   CHECK(in_stage("\"mixture\": {\"x\": 1}, \"data_source\": \"y\"") ==
         "data_source: must be left out where there is a mixture");
+  CHECK(message_of(R"({"version": 1, "stages": [{"name": "a", "length": {"amount": 1, "metric": ")" +
+                   std::string(64, 'm') + "\"}}]}") ==
+        "1 defect\nstages[0].length.metric: must be at most 63 bytes");
   CHECK(in_stage("\"layers\": {}") == "layers: must be an array, got an object");
 }
 

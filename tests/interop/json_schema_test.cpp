@@ -34,6 +34,9 @@ void check_default(const json& property, const T& value) {
     constexpr auto names = names_of(T{});
     CHECK(property["enum"] == json(names));
     CHECK(property["default"] == names[static_cast<std::size_t>(value)]);
+  } else if constexpr (std::is_same_v<T, short_name>) {
+    CHECK(property["default"] == std::string(std::string_view(value)));
+    CHECK(property["maxLength"] == short_name::capacity);
   } else if constexpr (std::is_same_v<T, schedule>) {
     CHECK(property["default"].get<double>() == value(0));
   } else if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {

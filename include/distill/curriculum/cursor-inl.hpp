@@ -189,7 +189,7 @@ DISTILL_INLINE bool cursor::finish_epoch() {
 DISTILL_INLINE bool cursor::report(std::string_view metric, double value) {
   if (finished()) return false;
   const stage_length& length = current_stage().length;
-  if (length.unit != length_unit::metric || length.metric != metric) return false;
+  if (length.unit != length_unit::metric || std::string_view(length.metric) != metric) return false;
   const bool is_reached =
       length.goal == metric_goal::at_least ? value >= length.target : value <= length.target;
   if (is_reached) enter(state_.stage + 1);

@@ -18,7 +18,7 @@ inline std::vector<stage> progressive_stages(const stage& prototype, std::span<c
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const std::size_t first = which == progressive_layers::cumulative ? 0 : i;
     stage& one = stages.emplace_back(prototype);
-    one.name += " " + std::to_string(i + 1);
+    one.name.append(" ").append(std::to_string(i + 1));
     one.layers.assign(layers.begin() + static_cast<std::ptrdiff_t>(first),
                       layers.begin() + static_cast<std::ptrdiff_t>(i + 1));
     if (i == 0) one.blend = 0;

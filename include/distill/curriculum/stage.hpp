@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <distill/schedule/schedule.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace distill::inline DISTILL_ABI {
@@ -21,14 +23,35 @@ constexpr std::array<const char*, 4> names_of(length_unit) { return {"steps", "t
 constexpr std::array<const char*, 2> names_of(metric_goal) { return {"at_least", "at_most"}; }
 constexpr std::array<const char*, 3> names_of(clock_unit) { return {"steps", "tokens", "epochs"}; }
 
+/// A name of at most 63 bytes, in place. Throws parameter_error for a longer one.
+class short_name {
+ public:
+  static constexpr std::size_t capacity = 63;
+
+  constexpr short_name() = default;
+  constexpr short_name(const char* text) : short_name(std::string_view(text)) {}
+  constexpr short_name(std::string_view text) : size_(static_cast<unsigned char>(text.size())) {
+    if (text.size() > capacity) throw parameter_error("short_name: holds at most 63 bytes");
+    std::copy(text.begin(), text.end(), bytes_.begin());
+  }
+  constexpr operator std::string_view() const { return {bytes_.data(), size_}; }
+  constexpr bool empty() const { return size_ == 0; }
+  bool operator==(const short_name&) const = default;
+
+ private:
+  std::array<char, capacity> bytes_ = {};
+  unsigned char size_ = 0;
+};
+
 /// How long a stage lasts: so many steps, tokens or epochs, or until a metric has reached its target.
 ///
-/// `amount` (>= 1) counts `unit`; with length_unit::metric it is the most steps the stage may take (>= 0), 0
-/// no limit. `metric`, `goal`, `target` (finite): only with length_unit::metric.
+/// `amount` (>= 1) counts `unit`; with length_unit::metric it is the most steps the stage may take, 0 no
+/// limit. `metric` (at most 63 bytes), `goal`, `target` (finite): only with length_unit::metric.
+// No destructor to run: g++ 12 would warn, wrongly, where a stage that holds a length is initialised.
 struct stage_length {
   length_unit unit = length_unit::steps;
   std::int64_t amount = 0;
-  std::string metric = {};
+  short_name metric = {};
   metric_goal goal = metric_goal::at_least;
   double target = 0;
   bool operator==(const stage_length&) const = default;

@@ -43,6 +43,12 @@ class json_reader {
     if (!json.is_string()) return add_type(place, "a string", json);
     value = json.get<std::string>();
   }
+  void read(const std::string& place, const json_document& json, short_name& value) {
+    if (!json.is_string()) return add_type(place, "a string", json);
+    const auto& text = json.get_ref<const std::string&>();
+    if (text.size() > short_name::capacity) return add(place, "must be at most 63 bytes");
+    value = std::string_view(text);
+  }
   template <class E>
   requires std::is_enum_v<E>
   void read(const std::string& place, const json_document& json, E& value) {

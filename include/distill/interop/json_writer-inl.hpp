@@ -20,6 +20,7 @@ struct json_writer {
   static json_document json_of(std::int64_t value) { return value; }
   static json_document json_of(bool value) { return value; }
   static json_document json_of(const std::string& value) { return value; }
+  static json_document json_of(const short_name& value) { return std::string(std::string_view(value)); }
 
   static json_document json_of(const schedule_points& points) {
     json_document json = json_document::array();
