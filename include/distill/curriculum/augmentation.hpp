@@ -46,9 +46,10 @@ inline std::uint64_t row_bits(const augmentation_key& key, std::size_t row, std:
 /// 5 %.
 ///
 /// Shapes: [rows, columns], float or double, any strides, changed in place.
-/// Options: `amount` (>= 0). Throws: parameter_error, layout_error, before anything is written.
-/// Cost: one pass, some ten multiplications an element, no allocation. Threads: batches apart may run at
-/// once.
+/// Options: `amount` (>= 0).
+/// Throws: parameter_error, layout_error, before anything is written.
+/// Cost: one pass, some ten multiplications an element, no allocation.
+/// Threads: batches apart may run at once.
 struct relative_jitter {
   double amount = 0.05;
 
@@ -72,11 +73,11 @@ struct relative_jitter {
 
 /// Frequency bursts in time series: a short oscillation, somewhere in a row.
 ///
-/// Row, with probability `chance`: x_j += amplitude rms sin²(π (j - b + 1/2) / length) sin(2π f (j - b) + φ)
-/// for j in [b, b + length); rms is the row's own; b, f in [lowest, highest) and φ are uniform. A row shorter
-/// than `length` is one burst. Options: `amplitude` (>= 0); `lowest`, `highest` (in [0, 1/2], lowest <=
-/// highest), cycles per column; `length`
-/// (>= 1), columns; `chance` (in [0, 1]).
+/// Row, with probability `chance`: x_j += amplitude rms sin²(π (j - b + 1/2) / length) sin(2π f (j - b) +
+/// φ) for j in [b, b + length); rms is the row's own; b, f in [lowest, highest) and φ are uniform. A row
+/// shorter than `length` is one burst.
+/// Options: `amplitude` (>= 0); `lowest`, `highest` (in [0, 1/2], lowest <= highest), cycles per column;
+/// `length` (>= 1), columns; `chance` (in [0, 1]).
 /// Shapes, throws, cost, threads: as relative_jitter; two passes.
 struct frequency_burst {
   double amplitude = 0.1, lowest = 0.05, highest = 0.25;
@@ -195,9 +196,10 @@ constexpr std::array<const char*, 3> names_of(shift_fill) { return {"edge", "zer
 
 /// Masking: a fixed share of each row's columns, in blocks, set to one value.
 ///
-/// The row is cut into blocks of `block` columns, the last one perhaps shorter; exactly round(share * blocks)
-/// of them, each as likely as the others, are set. Options: `share` (in [0, 1]); `block` (>= 1); `value`
-/// (finite). Shapes, throws, cost, threads: as relative_jitter; touches what it sets.
+/// The row is cut into blocks of `block` columns, the last one perhaps shorter; exactly round(share *
+/// blocks) of them, each as likely as the others, are set.
+/// Options: `share` (in [0, 1]); `block` (>= 1); `value` (finite).
+/// Shapes, throws, cost, threads: as relative_jitter; touches what it sets.
 struct masking {
   double share = 0.15;
   std::int64_t block = 1;

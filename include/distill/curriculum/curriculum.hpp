@@ -7,9 +7,10 @@ namespace distill::inline DISTILL_ABI {
 /// A training plan: stages in the order they are trained.
 ///
 /// `stages`: at least one.
-/// `temperature` (> 0), `learning_rate` (>= 0, alone or as a factor on the trainer's own): where a stage has
-/// none of its own, counted in steps from the beginning of training; default 1. A plain value: build it,
-/// compare it, load it from JSON (`interop/json.hpp`). A `cursor` walks through it.
+/// `temperature` (> 0), `learning_rate` (>= 0, alone or as a factor on the trainer's own): where a stage
+/// has none of its own, counted in steps from the beginning of training; default 1.
+/// A plain value: build it, compare it, load it from JSON (`interop/json.hpp`). A `cursor` walks through
+/// it.
 struct curriculum {
   std::vector<stage> stages = {};
   schedule temperature = 1;

@@ -40,14 +40,16 @@ struct current_weight {
 ///
 /// Ask, train one step, `advance`; `finish_epoch` at the end of an epoch; `report` after an evaluation.
 /// Values: those of the stage's schedules at the stage's clock, which is 0 in its first step. In the first
-/// `blend` steps (or tokens, epochs) the previous stage fades: value = old + (new - old) (clock + 1) / (blend
-/// + 1), old being the previous stage's value where it stopped; a weight that is missing on one side is 0
-/// there. A stage ends with the step, token, epoch or report that fills it; nothing of that step is carried
-/// over. When finished: the last stage's values where it stopped; further steps are not counted. Throws:
-/// parameter_error from the constructor for a plan with defects, from `restore` for a state that the plan
-/// cannot be in, and for negative counts; the cursor is then as before. Cost: asking looks at two stages,
-/// whatever their number, and searches their names; `seek` is O(log stages); `advance` is O(1 + stages that
-/// end). Only `objectives` and `sources` allocate. Threads: const members may be called at the same time.
+/// `blend` steps (or tokens, epochs) the previous stage fades: value = old + (new - old) (clock + 1) /
+/// (blend + 1), old being the previous stage's value where it stopped; a weight that is missing on one side
+/// is 0 there.
+/// A stage ends with the step, token, epoch or report that fills it; nothing of that step is carried over.
+/// When finished: the last stage's values where it stopped; further steps are not counted.
+/// Throws: parameter_error from the constructor for a plan with defects, from `restore` for a state that
+/// the plan cannot be in, and for negative counts; the cursor is then as before.
+/// Cost: asking looks at two stages, whatever their number, and searches their names; `seek` is O(log
+/// stages); `advance` is O(1 + stages that end). Only `objectives` and `sources` allocate.
+/// Threads: const members may be called at the same time.
 class cursor {
  public:
   explicit cursor(curriculum plan);

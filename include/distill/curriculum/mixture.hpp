@@ -15,14 +15,16 @@ struct mixture_draw {
 
 /// Draws from several sources by weight: 85 %, 10 %, 5 %.
 ///
-/// Draw d (>= 0) is a function of weights, epoch, seed and d alone. Each epoch of `epoch` draws takes exactly
-/// `count(i)` samples from source i, in an order of its own; counts are epoch * weight_i / Σ weight, rounded
-/// by largest remainder, ties to the lower index. `item` numbers the samples of a source from 0 on, in a
-/// shuffled order within each epoch, each number once: take it modulo the source's size. State: the number of
-/// the next draw. Worker w of W takes the draws w, w + W, w + 2W, ...: whoever draws, the same samples are
-/// drawn. Options: weights (finite, >= 0, one > 0); `epoch` (in [1, 2^40]); `seed`. Throws: parameter_error
-/// for an option outside its range or a negative draw. Cost: O(log sources) and a few dozen multiplications a
-/// draw; allocates only when made.
+/// Draw d (>= 0) is a function of weights, epoch, seed and d alone. Each epoch of `epoch` draws takes
+/// exactly `count(i)` samples from source i, in an order of its own; counts are epoch * weight_i / Σ
+/// weight, rounded by largest remainder, ties to the lower index.
+/// `item` numbers the samples of a source from 0 on, in a shuffled order within each epoch, each number
+/// once: take it modulo the source's size.
+/// State: the number of the next draw. Worker w of W takes the draws w, w + W, w + 2W, ...: whoever draws,
+/// the same samples are drawn.
+/// Options: weights (finite, >= 0, one > 0); `epoch` (in [1, 2^40]); `seed`.
+/// Throws: parameter_error for an option outside its range or a negative draw.
+/// Cost: O(log sources) and a few dozen multiplications a draw; allocates only when made.
 class mixture {
  public:
   mixture(const std::vector<double>& weights, std::int64_t epoch, std::uint64_t seed = 0);

@@ -17,11 +17,13 @@ enum class competence { linear, root, geometric };
 /// Pacing by difficulty: which share of the samples, easiest first, a student may see at a step.
 ///
 /// Competence at step s, x = min(s, steps) / steps, c = initial:
-/// linear: c + (1 - c) x. root: (c^root + (1 - c^root) x)^(1 / root). geometric: c^(1 - x).
+/// linear: c + (1 - c) x. root: (c^root + (1 - c^root) x)^(1 / root).
+/// geometric: c^(1 - x).
 /// Boundaries: `initial` at step 0, exactly 1 at step `steps` and after it; grows between.
 /// Options: `shape`; `initial` (in (0, 1]); `steps` (>= 1); `root` (> 0), 2 being the square root of the
-/// paper. Throws: parameter_error for a parameter outside its range or a negative step. Source: Platanios et
-/// al. 2019, arXiv 1903.09848, section 3.
+/// paper.
+/// Throws: parameter_error for a parameter outside its range or a negative step.
+/// Source: Platanios et al. 2019, arXiv 1903.09848, section 3.
 struct pacing {
   competence shape = competence::root;
   double initial = 0.01;

@@ -46,7 +46,8 @@ class short_name {
 /// How long a stage lasts: so many steps, tokens or epochs, or until a metric has reached its target.
 ///
 /// `amount` (>= 1) counts `unit`; with length_unit::metric it is the most steps the stage may take, 0 no
-/// limit. `metric` (at most 63 bytes), `goal`, `target` (finite): only with length_unit::metric.
+/// limit.
+/// `metric` (at most 63 bytes), `goal`, `target` (finite): only with length_unit::metric.
 // No destructor to run: g++ 12 would warn, wrongly, where a stage that holds a length is initialised.
 struct stage_length {
   length_unit unit = length_unit::steps;
@@ -90,13 +91,16 @@ struct layer_weight {
 ///
 /// `name`: not empty, unlike the others'.
 /// `length`: must be given.
-/// `data_source`: what the caller's loader reads; or `mixture`: several sources and their shares, of any sum.
+/// `data_source`: what the caller's loader reads; or `mixture`: several sources and their shares, of any
+/// sum.
 /// `loss_weight` (>= 0): of everything this stage trains; default 1.
 /// `objectives`: which losses are active, and their weights. What is not listed has weight 0.
 /// `layers`: which pairs of layers are aligned, and their weights. What is not listed has weight 0.
 /// `temperature` (> 0), `learning_rate` (>= 0): in place of the curriculum's, counted from the stage's
-/// beginning. `clock`: what this stage's schedules count; default its steps. `blend` (>= 0, in the clock's
-/// unit): how long the previous stage fades while this one begins; default not at all.
+/// beginning.
+/// `clock`: what this stage's schedules count; default its steps.
+/// `blend` (>= 0, in the clock's unit): how long the previous stage fades while this one begins; default
+/// not at all.
 struct stage {
   std::string name = {};
   stage_length length = {};

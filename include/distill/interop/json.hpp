@@ -36,22 +36,24 @@ concept json_value = std::same_as<T, curriculum> || std::same_as<T, schedule> ||
 /// Reads a value from JSON text: all of it, or nothing.
 ///
 /// Format: `docs/curriculum/curriculum.md`, and `docs/curriculum/curriculum.schema.json` for tools.
-/// Throws: json_error naming every defect and where it is: text that is not JSON (line and column), keys that
-/// are missing, unknown (with the nearest known one) or given twice, wrong types, values outside their range,
-/// and what defects_of finds in a curriculum. The state of a cursor is compared with its curriculum by
-/// cursor::restore. Numbers: doubles are read back with the bits they were saved with. Cost: memory and time
-/// are proportional to the text, which `limits` bounds.
+/// Throws: json_error naming every defect and where it is: text that is not JSON (line and column), keys
+/// that are missing, unknown (with the nearest known one) or given twice, wrong types, values outside their
+/// range, and what defects_of finds in a curriculum. The state of a cursor is compared with its curriculum
+/// by cursor::restore.
+/// Numbers: doubles are read back with the bits they were saved with.
+/// Cost: memory and time are proportional to the text, which `limits` bounds.
 template <json_value T>
 T load_json(std::string_view text, const json_limits& limits = {});
 
 /// Writes a value as JSON text that load_json reads back as an equal value. Parameters that have their
-/// default value are left out. Throws: data_error for a name that is not UTF-8; json_error for a curriculum
-/// with defects.
+/// default value are left out.
+/// Throws: data_error for a name that is not UTF-8; json_error for a curriculum with defects.
 template <json_value T>
 std::string save_json(const T& value);
 
 /// The same, from and to a file. A file is written beside its place first, so that no half of it is ever
-/// seen. Throws: data_error for a file that cannot be read or written, json_error as above.
+/// seen.
+/// Throws: data_error for a file that cannot be read or written, json_error as above.
 template <json_value T>
 T load_json_file(const std::string& path, const json_limits& limits = {});
 template <json_value T>

@@ -10,7 +10,8 @@ namespace distill::inline DISTILL_ABI {
 ///
 /// Value at step s: min(max(of(s), low), high).
 /// Options: `of`, any schedule, held in place; `low` (not NaN), default no limit; `high` (not NaN, >= low),
-/// default no limit. Throws: parameter_error for limits that are NaN or out of order; what `of` throws.
+/// default no limit.
+/// Throws: parameter_error for limits that are NaN or out of order; what `of` throws.
 template <step_function S>
 struct clamped {
   S of = {};

@@ -6,13 +6,14 @@ namespace distill::inline DISTILL_ABI {
 
 /// Cosine annealing with warm restarts.
 ///
-/// Cycle i (0-based) is steps * multiplier^i long. Value in a cycle of length T, t steps after its start:
-/// to + (from - to) decay^i (1 + cos(π t / T)) / 2.
+/// Cycle i (0-based) is steps * multiplier^i long.
+/// Value in a cycle of length T, t steps after its start: to + (from - to) decay^i (1 + cos(π t / T)) / 2.
 /// Boundaries: exactly `from` at step 0; a cycle's first step has its peak; `to` itself is never reached,
-/// because the next cycle begins at the step that would reach it. Options: `from`, `to` (finite); `steps` (>=
-/// 1), the first cycle's; `multiplier` (>= 1); `decay` (in (0, 1]). Throws: parameter_error for a parameter
-/// outside its range or a negative step. Source: Loshchilov, Hutter 2017, arXiv 1608.03983, equation 5; T_0
-/// and T_mult there.
+/// because the next cycle begins at the step that would reach it.
+/// Options: `from`, `to` (finite); `steps` (>= 1), the first cycle's; `multiplier` (>= 1); `decay` (in (0,
+/// 1]).
+/// Throws: parameter_error for a parameter outside its range or a negative step.
+/// Source: Loshchilov, Hutter 2017, arXiv 1608.03983, equation 5; T_0 and T_mult there.
 struct cosine_restarts_schedule {
   double from = 1, to = 0;
   std::int64_t steps = 1, multiplier = 1;

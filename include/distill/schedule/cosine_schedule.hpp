@@ -23,11 +23,13 @@ inline double half_cosine(double from, double to, double done, double whole) {
 /// Cosine annealing: a half cosine from one value to another.
 ///
 /// Value at step s: to + (from - to) (1 + cos(π min(s, steps) / steps)) / 2.
-/// Boundaries: exactly `from` at step 0; exactly `to` at step `steps` (T_max) and, unless `oscillates`, after
-/// it. Options: `from`, `to` (finite), `to` being the floor when annealing downwards; `steps` (>= 1);
-/// `oscillates`: go back to `from` by step 2 `steps` and on with that period, as PyTorch's CosineAnnealingLR
-/// does. Throws: parameter_error for a parameter outside its range or a negative step. Source: Loshchilov,
-/// Hutter 2017, arXiv 1608.03983, equation 5, without restarts.
+/// Boundaries: exactly `from` at step 0; exactly `to` at step `steps` (T_max) and, unless `oscillates`,
+/// after it.
+/// Options: `from`, `to` (finite), `to` being the floor when annealing downwards; `steps` (>= 1);
+/// `oscillates`: go back to `from` by step 2 `steps` and on with that period, as PyTorch's
+/// CosineAnnealingLR does.
+/// Throws: parameter_error for a parameter outside its range or a negative step.
+/// Source: Loshchilov, Hutter 2017, arXiv 1608.03983, equation 5, without restarts.
 struct cosine_schedule {
   double from = 1, to = 0;
   std::int64_t steps = 1;

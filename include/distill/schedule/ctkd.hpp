@@ -24,13 +24,16 @@ struct ctkd_state {
 /// Curriculum temperature: one temperature for all rows, learned against the student, more so with every
 /// epoch.
 ///
-/// Temperature: lowest + span σ(θ). λ(epoch) falls from 0 to `strength` by a half cosine over `epochs`, and
-/// stays. Update: θ <- θ - learning_rate λ dLoss/dT span σ(θ) (1 - σ(θ)). λ is negative: the temperature
-/// climbs the loss that the student descends. A positive λ would drive it to where the loss is least, which
-/// is its maximum. Boundaries: λ is exactly 0 in epoch 0 and exactly `strength` from epoch `epochs` on.
+/// Temperature: lowest + span σ(θ).
+/// λ(epoch) falls from 0 to `strength` by a half cosine over `epochs`, and stays.
+/// Update: θ <- θ - learning_rate λ dLoss/dT span σ(θ) (1 - σ(θ)). λ is negative: the temperature climbs
+/// the loss that the student descends. A positive λ would drive it to where the loss is least, which is its
+/// maximum.
+/// Boundaries: λ is exactly 0 in epoch 0 and exactly `strength` from epoch `epochs` on.
 /// Options: `lowest` (> 0); `span` (> 0); `strength` (finite, <= 0); `epochs` (>= 1).
 /// Throws: parameter_error for a parameter outside its range, a negative epoch, a slope or rate that is not
-/// finite. Source: Li et al. 2023, arXiv 2211.16231, section 3.2, the global temperature.
+/// finite.
+/// Source: Li et al. 2023, arXiv 2211.16231, section 3.2, the global temperature.
 struct ctkd {
   double lowest = 1, span = 20, strength = -1;
   std::int64_t epochs = 10;

@@ -10,11 +10,13 @@ namespace distill::inline DISTILL_ABI {
 /// Multiplication by a factor, smoothly or in stairs.
 ///
 /// Value at step s: from factor^(s / every); with `staircase`, the exponent is rounded down.
-/// Boundaries: exactly `from` at step 0; with `staircase`, steps 0 to every - 1 have `from`, step `every` the
-/// next value. A factor below 1 has no floor but 0, one above 1 no ceiling: put `clamped` around it. Options:
-/// `from` (finite); `factor` (> 0); `every` (>= 1), the steps in which the factor is applied once;
-/// `staircase`. Throws: parameter_error for a parameter outside its range or a negative step. Special values:
-/// a factor above 1 ends at infinity, as pow does.
+/// Boundaries: exactly `from` at step 0; with `staircase`, steps 0 to every - 1 have `from`, step `every`
+/// the next value.
+/// A factor below 1 has no floor but 0, one above 1 no ceiling: put `clamped` around it.
+/// Options: `from` (finite); `factor` (> 0); `every` (>= 1), the steps in which the factor is applied once;
+/// `staircase`.
+/// Throws: parameter_error for a parameter outside its range or a negative step.
+/// Special values: a factor above 1 ends at infinity, as pow does.
 struct exponential_schedule {
   double from = 1, factor = 1;
   std::int64_t every = 1;

@@ -41,10 +41,11 @@ class schedule_points {
 
 /// Values at given steps, held or joined by straight lines.
 ///
-/// Value at step s, k the last point with step_k <= s: value_k; with `interpolates`,
-/// value_k + (value_k+1 - value_k) (s - step_k) / (step_k+1 - step_k).
+/// Value at step s, k the last point with step_k <= s: value_k; with `interpolates`, value_k + (value_k+1 -
+/// value_k) (s - step_k) / (step_k+1 - step_k).
 /// Boundaries: a point's own step has exactly its value; before the first point, the first value; after the
-/// last, the last. Options: `points`, 1 to 16, steps >= 0 and increasing, values finite; `interpolates`.
+/// last, the last.
+/// Options: `points`, 1 to 16, steps >= 0 and increasing, values finite; `interpolates`.
 /// Throws: parameter_error for a parameter outside its range or a negative step.
 struct piecewise_schedule {
   schedule_points points = {};

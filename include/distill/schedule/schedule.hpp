@@ -30,10 +30,12 @@ struct schedule_wrapper {
 
 /// Any schedule of this library, as one type: for a temperature, a learning rate, the weight of a loss.
 ///
-/// One of the schedules below with at most four warm_up and clamped around it, nested in any order. Trivially
-/// copyable, comparable, at most 512 bytes, never on the heap. A number converts to the schedule that is
-/// constant. Value: that of the schedule it was made from, the same bits. Throws: parameter_error, when made,
-/// for a parameter outside its range or a fifth wrapper; for a negative step.
+/// One of the schedules below with at most four warm_up and clamped around it, nested in any order.
+/// Trivially copyable, comparable, at most 512 bytes, never on the heap. A number converts to the schedule
+/// that is constant.
+/// Value: that of the schedule it was made from, the same bits.
+/// Throws: parameter_error, when made, for a parameter outside its range or a fifth wrapper; for a negative
+/// step.
 class schedule {
  public:
   using kinds = std::variant<constant_schedule, linear_schedule, cosine_schedule, cosine_restarts_schedule,

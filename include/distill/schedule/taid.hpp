@@ -30,13 +30,16 @@ struct taid_state {
 /// teacher.
 ///
 /// The target of step n is softmax((1 - t) student + t teacher), the student's logits held constant. After
-/// each step, with loss l: r = (l_previous - l) / l_previous; m <- momentum m + (1 - momentum) r; t <-
-/// min(stop, max(start + (stop - start) step / steps, t + rate σ(m) (1 - t))). Boundaries: t is `start` until
-/// the second loss is known; never falls; at most `stop`; is `stop` from step `steps` on. Options: `start`,
-/// `stop` (in [0, 1], start <= stop); `rate` (in [0, 1]), α in the paper; `momentum` (in [0, 1]), β there;
-/// `steps` (>= 1), the whole training. Special values: a loss that is not finite, or a previous one of 0,
-/// leaves the momentum as it was; t rises all the same. Throws: parameter_error for a parameter outside its
-/// range or a negative step. Source: Shing et al. 2025, arXiv 2501.16937, algorithm 1.
+/// each step, with loss l: r = (l_previous - l) / l_previous; m <- momentum m + (1 - momentum) r;
+/// t <- min(stop, max(start + (stop - start) step / steps, t + rate σ(m) (1 - t))).
+/// Boundaries: t is `start` until the second loss is known; never falls; at most `stop`; is `stop` from
+/// step `steps` on.
+/// Options: `start`, `stop` (in [0, 1], start <= stop); `rate` (in [0, 1]), α in the paper; `momentum` (in
+/// [0, 1]), β there; `steps` (>= 1), the whole training.
+/// Special values: a loss that is not finite, or a previous one of 0, leaves the momentum as it was; t
+/// rises all the same.
+/// Throws: parameter_error for a parameter outside its range or a negative step.
+/// Source: Shing et al. 2025, arXiv 2501.16937, algorithm 1.
 struct taid {
   double start = 0.4, stop = 1, rate = 5e-4, momentum = 0.99;
   std::int64_t steps = 1;

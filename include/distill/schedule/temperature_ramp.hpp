@@ -12,9 +12,10 @@ namespace distill::inline DISTILL_ABI {
 ///
 /// Value at step s: start for s < first, otherwise start + increment (s - first + 1), not beyond stop.
 /// Boundaries: step `first` - 1 is the last with `start`; step `first` has moved once. The value that would
-/// pass `stop` is exactly `stop`: with the default values at step 35. Options: `start`, `stop` (> 0); `first`
-/// (>= 0); `increment` (finite, of the sign of stop - start, 0 only if they are equal). Throws:
-/// parameter_error for a parameter outside its range or a negative step.
+/// pass `stop` is exactly `stop`: with the default values at step 35.
+/// Options: `start`, `stop` (> 0); `first` (>= 0); `increment` (finite, of the sign of stop - start, 0 only
+/// if they are equal).
+/// Throws: parameter_error for a parameter outside its range or a negative step.
 struct temperature_ramp {
   double start = 5;
   std::int64_t first = 6;

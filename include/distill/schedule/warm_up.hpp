@@ -8,9 +8,10 @@ namespace distill::inline DISTILL_ABI {
 /// A straight line up to another schedule's first value, then that schedule.
 ///
 /// Value at step s: from + (then(0) - from) s / steps for s < steps, otherwise then(s - steps): the other
-/// schedule counts its own steps from the end of the warm-up. Boundaries: exactly `from` at step 0, so a
-/// learning rate warmed up from 0 wastes that step; start from the value wanted there instead. Exactly
-/// then(0) at step `steps`. Options: `then`, any schedule, held in place; `steps` (>= 1); `from` (finite).
+/// schedule counts its own steps from the end of the warm-up.
+/// Boundaries: exactly `from` at step 0, so a learning rate warmed up from 0 wastes that step; start from
+/// the value wanted there instead. Exactly then(0) at step `steps`.
+/// Options: `then`, any schedule, held in place; `steps` (>= 1); `from` (finite).
 /// Throws: parameter_error for a parameter outside its range or a negative step; what `then` throws.
 template <step_function S>
 struct warm_up {
