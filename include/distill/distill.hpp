@@ -2,7 +2,11 @@
 
 /// Everything that needs no third party. The headers it names can be included one by one.
 
+#include <distill/alignment/hidden_cosine.hpp>
+#include <distill/alignment/hidden_huber.hpp>
+#include <distill/alignment/hidden_mse.hpp>
 #include <distill/alignment/matrix_product.hpp>
+#include <distill/alignment/normalized_mse.hpp>
 #include <distill/curriculum/augmentation.hpp>
 #include <distill/curriculum/counter_random.hpp>
 #include <distill/curriculum/curriculum.hpp>

@@ -34,7 +34,7 @@ DISTILL_INLINE void check_parameters(const loss_term& term) {
   }
 }
 
-DISTILL_INLINE void check_gradient(const char* name, const output_matrix& gradient, const input_matrix& student,
+inline void check_gradient(const char* name, const output_matrix& gradient, const input_matrix& student,
                                    const input_matrix& teacher, const row_options& rows) {
   require_extent(name, "gradient", gradient.rows, "rows", "student", student.rows);
   require_extent(name, "gradient", gradient.columns, "classes", "student", student.columns);
@@ -56,7 +56,7 @@ DISTILL_INLINE void check_gradient(const char* name, const output_matrix& gradie
 
 // ---- rows
 
-DISTILL_INLINE void check_rows(const char* name, std::size_t count, const row_options& rows) {
+inline void check_rows(const char* name, std::size_t count, const row_options& rows) {
   if (!rows.row_weights.empty()) require_extent(name, "row_weights", rows.row_weights.size(), "entries", "student", count);
   for (std::size_t row = 0; row < rows.row_weights.size(); ++row)
     if (!std::isfinite(rows.row_weights[row]))

@@ -8,6 +8,7 @@
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
 #include <distill/loss/row_job.hpp>
+#include <distill/numeric/compensated_sum-inl.hpp>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -21,21 +22,6 @@ DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, 
 
 // Most losses an evaluation can hold.
 inline constexpr std::size_t most_terms = 8;
-
-// A sum that does not lose what is small (Neumaier).
-class compensated_sum {
- public:
-  void add(double value) {
-    const double next = sum_ + value;
-    if (std::isfinite(next))
-      lost_ += std::abs(sum_) >= std::abs(value) ? (sum_ - next) + value : (value - next) + sum_;
-    sum_ = next;
-  }
-  double total() const { return sum_ + lost_; }
-
- private:
-  double sum_ = 0, lost_ = 0;
-};
 
 // Few classes, or classes in the strided direction: one row per lane.
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {

@@ -6,6 +6,7 @@
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/numeric/softmax_job.hpp>
+#include <distill/view/element_access-inl.hpp>
 #include <distill/view/require_memory-inl.hpp>
 #include <limits>
 
@@ -87,41 +88,6 @@ inline void check_softmax(softmax_kind kind, const input_matrix& input, const in
 }
 
 // ---- rows that a kernel cannot finish in its own precision
-
-inline double element_at(const input_matrix& m, std::size_t row, std::size_t column) {
-  const auto i =
-      static_cast<std::ptrdiff_t>(row) * m.row_stride + static_cast<std::ptrdiff_t>(column) * m.column_stride;
-  switch (m.type) {
-    case element_type::float32:
-      return static_cast<double>(static_cast<const float*>(m.data)[i]);
-    case element_type::float64:
-      return static_cast<const double*>(m.data)[i];
-    case element_type::bfloat16:
-      return static_cast<double>(static_cast<float>(static_cast<const bfloat16*>(m.data)[i]));
-    case element_type::float16:
-      return static_cast<double>(static_cast<float>(static_cast<const float16*>(m.data)[i]));
-  }
-  return 0;
-}
-
-inline void assign_at(const output_matrix& m, std::size_t row, std::size_t column, double value) {
-  const auto i =
-      static_cast<std::ptrdiff_t>(row) * m.row_stride + static_cast<std::ptrdiff_t>(column) * m.column_stride;
-  switch (m.type) {
-    case element_type::float32:
-      static_cast<float*>(m.data)[i] = static_cast<float>(value);
-      return;
-    case element_type::float64:
-      static_cast<double*>(m.data)[i] = value;
-      return;
-    case element_type::bfloat16:
-      static_cast<bfloat16*>(m.data)[i] = bfloat16(static_cast<float>(value));
-      return;
-    case element_type::float16:
-      static_cast<float16*>(m.data)[i] = float16(static_cast<float>(value));
-      return;
-  }
-}
 
 // A forward row, or log_sum_exp_backward's, in double and without SIMD: logits so large or a temperature so
 // small that the kernels overflow; and NaN for rows that have no softmax.

@@ -1,0 +1,1 @@
+#include <distill/alignment/hidden_states-inl.hpp>
