@@ -2,6 +2,7 @@
 
 /// Everything that needs no third party. The headers it names can be included one by one.
 
+#include <distill/alignment/adapter.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
 #include <distill/alignment/hidden_huber.hpp>
 #include <distill/alignment/hidden_mse.hpp>

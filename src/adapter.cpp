@@ -1,0 +1,1 @@
+#include <distill/alignment/adapter-inl.hpp>
