@@ -3,11 +3,17 @@
 /// Everything that needs no third party. The headers it names can be included one by one.
 
 #include <distill/alignment/adapter.hpp>
+#include <distill/alignment/gram_mse.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
 #include <distill/alignment/hidden_huber.hpp>
 #include <distill/alignment/hidden_mse.hpp>
+#include <distill/alignment/linear_cka.hpp>
 #include <distill/alignment/matrix_product.hpp>
 #include <distill/alignment/normalized_mse.hpp>
+#include <distill/alignment/relational_options.hpp>
+#include <distill/alignment/rkd_angle.hpp>
+#include <distill/alignment/rkd_distance.hpp>
+#include <distill/alignment/similarity_preserving.hpp>
 #include <distill/curriculum/augmentation.hpp>
 #include <distill/curriculum/counter_random.hpp>
 #include <distill/curriculum/curriculum.hpp>

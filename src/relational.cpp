@@ -1,0 +1,1 @@
+#include <distill/alignment/relational-inl.hpp>
