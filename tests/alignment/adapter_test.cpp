@@ -319,7 +319,7 @@ TEST_CASE("initial values follow the seed, the scheme and the scale") {
   CHECK(identity.output == identity.input);
 }
 
-TEST_CASE("what is refused, and that nothing is written then") {
+TEST_CASE("what an adapter refuses, and that nothing is written then") {
   fixture<float> f({.student_width = 4, .teacher_width = 3, .bottleneck = 2});
   const auto output = f.output;
   const auto saved = f.saved;

@@ -144,7 +144,7 @@ TEST_CASE("all rows masked: 0, and a gradient of zeros") {
   }
 }
 
-TEST_CASE("finite differences") {
+TEST_CASE("finite differences of losses on hidden states") {
   random_source random(3);
   for (const hidden_case& loss : all_cases()) {
     const logit_pair pair = independent_logits(4, 11, 6, 1);
@@ -189,7 +189,7 @@ TEST_CASE("any executor gives the same bits, in a workspace or without") {
   }
 }
 
-TEST_CASE("what is refused, and that nothing is written then") {
+TEST_CASE("what losses on hidden states refuse, and that nothing is written then") {
   std::vector<float> s(12, 1), t(12, 2), g(24, 7);
   const matrix_view<const float> student(s.data(), 3, 4), teacher(t.data(), 3, 4);
   const matrix_view<float> gradient(g.data(), 3, 4);

@@ -126,8 +126,11 @@ double gram_loss_of(relational_kind kind, const batch<T>& b, const output_matrix
     value = gram_distance(b, over_rows ? hidden_kind::mse : hidden_kind::normalized_mse, n, n, entries,
                           has_gradient);
   if (!has_gradient) return value;
-  b.on_matrix(batch_step::symmetrize, b.first);
-  b.write_gradient(weight * student_scale, square_of<T>(b.first, n), rows_of(b), gradient);
+  // The slopes of entries i, j and j, i count both; for Gram matrices themselves they are the same.
+  const bool symmetric = kind != relational_kind::similarity_preserving;
+  if (!symmetric) b.on_matrix(batch_step::symmetrize, b.first);
+  b.write_gradient(weight * student_scale * (symmetric ? 2 : 1), square_of<T>(b.first, n), rows_of(b),
+                   gradient);
   return value;
 }
 

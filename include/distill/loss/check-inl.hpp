@@ -9,7 +9,7 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
-DISTILL_INLINE void check_parameters(const loss_term& term) {
+inline void check_parameters(const loss_term& term) {
   if (!std::isfinite(term.coefficient))
     throw_parameter("objective", std::string("the coefficient of ") + term.name, "finite", text_of(term.coefficient));
   require_temperature(term.name, "temperature", term.temperature);
@@ -72,7 +72,7 @@ inline void check_rows(const char* name, std::size_t count, const row_options& r
     throw_parameter(name, "denominator", "finite and > 0", text_of(*rows.denominator));
 }
 
-DISTILL_INLINE void check_labels(const loss_term& term, const input_matrix& student, const row_options& rows,
+inline void check_labels(const loss_term& term, const input_matrix& student, const row_options& rows,
                                  const output_matrix& gradient) {
   require_extent(term.name, "labels", term.labels.size(), "entries", "student", student.rows);
   if (gradient.data != nullptr)
@@ -89,7 +89,7 @@ DISTILL_INLINE void check_labels(const loss_term& term, const input_matrix& stud
   }
 }
 
-DISTILL_INLINE void check_arguments(const char* name, std::span<const loss_term> terms, const input_matrix& student,
+inline void check_arguments(const char* name, std::span<const loss_term> terms, const input_matrix& student,
                                     const input_matrix& teacher, const output_matrix& gradient,
                                     const row_options& rows) {
   if (terms.empty()) throw parameter_error(std::string(name) + ": has no losses");
