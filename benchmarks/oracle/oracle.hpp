@@ -62,6 +62,12 @@ oracle_rule log_sum_exp();
 /// softmax(teacher) - softmax(student), neither scaled nor averaged: what a log_softmax backward leaves.
 oracle_rule probability_difference();
 
+// Of hidden states, without a temperature; Huber bends at 1.
+oracle_rule hidden_mse();
+oracle_rule hidden_huber();
+oracle_rule hidden_cosine();
+oracle_rule normalized_mse();
+
 oracle_rule nothing();
 
 }  // namespace oracle

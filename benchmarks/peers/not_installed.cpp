@@ -8,6 +8,7 @@ namespace benchmarks {
 peer_list<float> torch_forward_kl() { return {}; }
 peer_list<bfloat16_bits> torch_forward_kl_bfloat16() { return {}; }
 peer_list<float> torch_softmax() { return {}; }
+peer_list<float> torch_hidden_states() { return {}; }
 #endif
 
 #ifndef WITH_TORCH_EXCHANGE

@@ -9,6 +9,8 @@ namespace benchmarks {
 peer_list<float> torch_forward_kl();
 peer_list<bfloat16_bits> torch_forward_kl_bfloat16();
 peer_list<float> torch_softmax();
+/// Mean squared error and cosine distance of hidden states by autograd.
+peer_list<float> torch_hidden_states();
 
 /// Stable argsort and bincount of flat expert ids; index_select into a preallocated output; weights applied, then
 /// index_add_; index_add_ alone; the gradient of combine.

@@ -92,10 +92,42 @@ contender log_softmax(problem<float>& task, int threads) {
   return {call, oracle::log_softmax(), {}};
 }
 
+/// `loss(student, teacher)` is the sum over the rows; the mean is differentiated.
+template <class Loss>
+contender hidden_states(problem<float>& task, int threads, const oracle_rule& rule, Loss loss) {
+  const auto student = tensor_over(task.student, task.extent).set_requires_grad(true);
+  const auto teacher = tensor_over(task.teacher, task.extent);
+  const auto output = tensor_over(task.output, task.extent);
+  const double rows = static_cast<double>(task.extent.rows);
+  const auto call = [=] {
+    use_threads(threads);
+    student.mutable_grad().reset();
+    const auto mean = loss(student, teacher) / rows;
+    mean.backward();
+    return mean.template item<double>();
+  };
+  return {call, rule, [=] { output.copy_(student.grad()); }, true};
+}
+
+contender hidden_mse(problem<float>& task, int threads) {
+  return hidden_states(task, threads, oracle::hidden_mse(), [](const at::Tensor& student, const at::Tensor& teacher) {
+    return at::mse_loss(student, teacher, at::Reduction::Sum);
+  });
+}
+
+contender hidden_cosine(problem<float>& task, int threads) {
+  return hidden_states(task, threads, oracle::hidden_cosine(), [](const at::Tensor& student, const at::Tensor& teacher) {
+    return (1 - at::cosine_similarity(student, teacher, 1)).sum();
+  });
+}
+
 }  // namespace
 
 peer_list<float> torch_forward_kl() { return {{"torch_eager", eager<float>}, {"torch_analytic", analytic}}; }
 peer_list<bfloat16_bits> torch_forward_kl_bfloat16() { return {{"torch_eager", eager<bfloat16_bits>}}; }
+peer_list<float> torch_hidden_states() {
+  return {{"torch_mse", hidden_mse}, {"torch_cosine", hidden_cosine}};
+}
 peer_list<float> torch_softmax() { return {{"torch_softmax", softmax}, {"torch_log_softmax", log_softmax}}; }
 
 }  // namespace benchmarks

@@ -80,5 +80,9 @@ GOALS = [
     *_gate("4096x256", 25, 13, 3),
     Goal("deepseek_gate", ("4096x256",), "x faster than libtorch", "torch", "distill", 25, True),
     Goal("deepseek_gate", ("4096x256",), "x faster than partial_sort", "partial_sort", "distill", 8, True),
+    *(Goal("hidden_states", ("16384x768", "8192x1024"), f"{name}: share of the memory floor", "floor", name, 0.80, True)
+      for name in ("hidden_mse", "hidden_huber", "hidden_cosine", "normalized_mse")),
+    *(Goal("relations", ("512x768", "1024x1024"), f"{name}: time / its products", name, "products", 1.3, False)
+      for name in ("rkd_distance", "similarity_preserving", "linear_cka")),
     Goal("dispatch", IN_CACHE, "AVX2: share of AVX-512", "AVX3", "AVX2", 0.60, True),
 ]

@@ -26,6 +26,8 @@ RELATIVE_TABLES = {
     "top_k_gate_equal": ("top-k gate, all logits equal: time relative to ours", "distill"),
     "top_k_gate_training": ("top-k gate, forward and backward with Switch and z-loss: time relative to ours", "distill"),
     "deepseek_gate": ("DeepSeek-V3 gate: time relative to ours", "distill"),
+    "hidden_states": ("losses on hidden states: time relative to the streaming memory floor", "floor_streaming"),
+    "relations": ("losses on batches: time relative to their three products by Eigen", "products"),
     "softmax": ("softmax, log_softmax, log_sum_exp: time relative to one oneDNN softmax", "onednn_softmax"),
 }
 ERRORS = ("value_error", "output_error", "near_equal_value_error", "near_equal_output_error")
