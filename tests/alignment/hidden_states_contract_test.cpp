@@ -55,11 +55,11 @@ TEST_CASE("reductions and denominators") {
       const double value = loss(student.view(), teacher.view(), gradient.view(), rows);
       return std::pair{value, gradient.at(2, 7)};
     };
-    const auto [sum, slope] = with({.reduction = reduction::sum});
+    const std::pair<double, double> whole = with({.reduction = reduction::sum});
     const auto check = [&](row_options rows, double divisor) {
       const auto [value, entry] = with(rows);
-      CHECK(value == Approx(sum / divisor).epsilon(1e-6));
-      CHECK(entry == Approx(slope / divisor).epsilon(1e-5));
+      CHECK(value == Approx(whole.first / divisor).epsilon(1e-6));
+      CHECK(entry == Approx(whole.second / divisor).epsilon(1e-5));
     };
     check({}, 5);
     check({.denominator = 12.5}, 12.5);
