@@ -240,4 +240,8 @@ TEST_CASE("the gradient may be the student's own memory") {
     (void)loss(student.view(), teacher.view(), student.view());
     CHECK(student.bits() == gradient.bits());
   }
+  // Also where the value has to be computed again in double.
+  guarded_matrix<float> large(1, std::vector<double>{3e30, 1});
+  const guarded_matrix<float> zero(1, std::vector<double>{0, 0});
+  CHECK(relative(hidden_mse{}(large.view(), zero.view(), large.view()), 9e60L) < 1e-6);
 }

@@ -186,13 +186,27 @@ DISTILL_INLINE double evaluate_hidden_states(const hidden_states_loss& loss, con
   std::byte* const memory =
       (rows.workspace != nullptr ? *rows.workspace : own).require(kept + blocks.slots * slot_bytes);
   job.values = reinterpret_cast<double*>(memory);
-  blocks.run(rows.executor, memory + kept, slot_bytes,
-             [&](std::size_t begin, std::size_t end, void* scratch) {
-               if (in_double)
-                 hidden_states_rows_double(job, begin, end, scratch);
-               else
-                 hidden_states_rows_float(job, begin, end, scratch);
-             });
+  const auto run = [&](const hidden_states_job& rows_of_job) {
+    blocks.run(rows.executor, memory + kept, slot_bytes,
+               [&](std::size_t begin, std::size_t end, void* scratch) {
+                 if (in_double)
+                   hidden_states_rows_double(rows_of_job, begin, end, scratch);
+                 else
+                   hidden_states_rows_float(rows_of_job, begin, end, scratch);
+               });
+  };
+  // A gradient in place of an input leaves nothing to compute a value again from, so the values come first.
+  if (gradient.data != nullptr && !loss.normalizes() &&
+      (gradient.data == student.data || gradient.data == teacher.data)) {
+    hidden_states_job values = job;
+    values.gradient = {};
+    values.gradient_copy = -1;
+    run(values);
+    const double total = finish_hidden_states(values, rows);
+    run(job);
+    return total;
+  }
+  run(job);
   return finish_hidden_states(job, rows);
 }
 
