@@ -17,7 +17,7 @@ enum class gram_axis { rows, columns };
 /// computes the value only. `relational_options` says which rows are in, and who multiplies matrices. All is
 /// computed in float, or in double if an input is double. Throws: shape_error, parameter_error, layout_error,
 /// before anything is written. Options: `over`. Special values: equal batches give exactly 0 and a zero
-/// gradient. NaN in a row that is in gives NaN. Accuracy: value and gradient 1e-5 in float, 1e-12 in double
+/// gradient. NaN in a row that is in gives NaN. Accuracy: value and gradient 2e-5 in float, 1e-11 in double
 /// (`tests/alignment/relational_test.cpp`). Cost: two products for the value, one for the gradient, and two
 /// passes over two Gram matrices. Threads and aliasing: the bits do not depend on the executor, if those of
 /// the product do not; the gradient may be exactly the student's or the teacher's elements. Memory, from the
