@@ -53,16 +53,22 @@ struct adapter_call {
 ///
 /// Formula: y = x Wᵀ + b; with a bottleneck y = GELU(x Dᵀ + d) Uᵀ + u, GELU(a) = a Φ(a) with the exact normal
 /// distribution function Φ(a) = erfc(-a / √2) / 2; then + x if `residual`; then (y - mean) / √(variance +
-/// epsilon) gain + shift over each row if `layer_norm`, the variance divided by the width. Shapes: input
+/// epsilon) gain + shift over each row if `layer_norm`, the variance divided by the width.
+/// Shapes: input
 /// [rows, student_width], output [rows, teacher_width], of float or double like all memory of a call; rows
 /// contiguous, any distance apart. Parameters and everything else are flat runs of memory of the caller's.
 /// Options: `bottleneck` (0: one linear map), `layer_norm`, `epsilon` (finite, > 0), `residual` (equal widths
-/// only). Throws: shape_error, parameter_error, layout_error, before anything is written. Special values:
-/// those of IEEE arithmetic; GELU(-inf) is NaN. Accuracy: GELU and its derivative within 3e-7 max(1, |a|) in
+/// only).
+/// Throws: shape_error, parameter_error, layout_error, before anything is written. Special values:
+/// those of IEEE arithmetic; GELU(-inf) is NaN.
+/// Accuracy: GELU and its derivative within 3e-7 max(1, |a|) in
 /// float, 4e-16 in double
-/// (`tests/alignment/adapter_test.cpp`). Cost: the products, and one or two passes over each matrix between
-/// them. Threads and aliasing: the bits do not depend on the executor. Outputs overlap neither inputs nor
-/// each other. Source: Houlsby et al. 2019, arXiv 1902.00751, section 2 (bottleneck); Romero et al. 2015,
+/// (`tests/alignment/adapter_test.cpp`).
+/// Cost: the products, and one or two passes over each matrix between
+/// them.
+/// Threads and aliasing: the bits do not depend on the executor. Outputs overlap neither inputs nor
+/// each other.
+/// Source: Houlsby et al. 2019, arXiv 1902.00751, section 2 (bottleneck); Romero et al. 2015,
 /// arXiv 1412.6550 (regressor).
 struct adapter {
   template <class X>

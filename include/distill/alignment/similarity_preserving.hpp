@@ -8,14 +8,20 @@ namespace distill::inline DISTILL_ABI {
 /// student.
 ///
 /// Value: ‖Ĝ_s - Ĝ_t‖² / rows², G = X Xᵀ, Ĝ its rows divided by their lengths; the division by rows² is the
-/// paper's. Gradient: (dG + dGᵀ) X, dG through the lengths of the rows. Shapes: student [rows, width],
+/// paper's.
+/// Gradient: (dG + dGᵀ) X, dG through the lengths of the rows.
+/// Shapes: student [rows, width],
 /// teacher [rows, any width], any strides; element types may differ, the gradient has the student's, or float
 /// for 16 bits; no_gradient in its place computes the value only. `relational_options` says which rows are
 /// in, and who multiplies matrices. All is computed in float, or in double if an input is double. Throws:
-/// shape_error, parameter_error, layout_error, before anything is written. Special values: equal batches give
-/// exactly 0. A row of zeros in G stays zeros. NaN in a row that is in gives NaN. Accuracy: value and
-/// gradient 2e-5 in float, 1e-11 in double (`tests/alignment/relational_test.cpp`). Cost: two products for
-/// the value, one for the gradient, and four passes over two [rows, rows] matrices. Threads and aliasing: the
+/// shape_error, parameter_error, layout_error, before anything is written.
+/// Special values: equal batches give
+/// exactly 0. A row of zeros in G stays zeros. NaN in a row that is in gives NaN.
+/// Accuracy: value and
+/// gradient 2e-5 in float, 1e-11 in double (`tests/alignment/relational_test.cpp`).
+/// Cost: two products for
+/// the value, one for the gradient, and four passes over two [rows, rows] matrices.
+/// Threads and aliasing: the
 /// bits do not depend on the executor, if those of the product do not; the gradient may be exactly the
 /// student's or the teacher's elements. Memory, from the workspace: both batches, the matrices named and the
 /// gradient's rows.
