@@ -21,7 +21,7 @@ namespace distill::inline DISTILL_ABI {
 /// 3e-5
 /// (`tests/alignment/hidden_states_oracle_test.cpp`). Any finite length: where squares leave float's range,
 /// the row is computed in double.
-/// Cost: three passes, the second and third from the first-level cache.
+/// Cost: a row is read once from memory, and once or twice more from the cache.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's or
 /// the teacher's elements, and not overlap them otherwise.
 /// Memory: O(rows) from the workspace, and a row of
