@@ -19,8 +19,8 @@ declare -A may_include=(
   [simd]="version error view numeric"
 )
 # What kernels are told to do, in plain structs beside the functions they serve.
-job_descriptions="alignment/adapter_job.hpp alignment/hidden_states_job.hpp loss/loss_term.hpp loss/row_job.hpp moe/gate_job.hpp moe/token_exchange_job.hpp numeric/softmax_job.hpp"
-job_descriptions+=" alignment/hidden_states_job.hpp alignment/adapter_job.hpp alignment/batch_job.hpp"
+job_descriptions="alignment/adapter_job.hpp alignment/batch_job.hpp alignment/hidden_states_job.hpp"
+job_descriptions+=" loss/loss_term.hpp loss/row_job.hpp numeric/softmax_job.hpp moe/gate_job.hpp moe/token_exchange_job.hpp"
 # Headers that exist to name one third party.
 adapters="^(interop/.*|execution/(openmp|tbb)\.hpp)$"
 
