@@ -64,7 +64,8 @@ student_result tested(const trained_student& student, const dataset& data) {
 results run_experiment(const experiment_plan& plan, const dataset& data, const std::filesystem::path& cache) {
   const auto start = std::chrono::steady_clock::now();
   results outcome;
-  const multilayer_perceptron teacher = obtain_teacher(plan, data, cache);
+  const std::unique_ptr<network> its_network = obtain_teacher(plan, data, cache);
+  const network& teacher = *its_network;
   const matrix teacher_logits = predict(teacher, data.training.pixels);
   const classroom room{plan, data, teacher_logits};
   outcome.trials = try_temperatures(room);
@@ -81,6 +82,8 @@ results run_experiment(const experiment_plan& plan, const dataset& data, const s
   outcome.teacher_test = test(teacher, data);
   outcome.teacher_cost = cost(teacher, data);
   outcome.student_cost = cost(students.front().model, data);
+  if (const auto* mixture = dynamic_cast<const mixture_of_experts*>(&teacher))
+    outcome.routes = mixture->count_routes(data.validation);
   outcome.soft_labels = pick_soft_labels(data.validation, validation_logits, 4);
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;

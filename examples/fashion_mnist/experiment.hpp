@@ -35,6 +35,8 @@ struct results {
   std::vector<student_result> hard_label_students;  // by seed
   std::vector<student_result> distilled_students;   // by seed
   std::vector<soft_label> soft_labels;
+  /// Validation images by class and expert; empty if the teacher has no experts.
+  mixture_of_experts::counts routes = {};
   double seconds = 0;
 };
 

@@ -2,10 +2,13 @@
 
 namespace fashion_mnist {
 
+const char* name_of(teacher_kind kind) { return kind == teacher_kind::mixture ? "mixture" : "perceptron"; }
+
 experiment_plan full_plan() {
   return {.name = "full",
           .sizes = {},
-          .teacher_shape = {.widths = {pixel_count, 800, 800, class_count}, .dropout = 0.2F},
+          .teacher_perceptron = {.widths = {pixel_count, 800, 800, class_count}, .dropout = 0.2F},
+          .teacher_mixture = {.dropout = 0.2F},
           .teacher_training = {.epochs = 14, .batch_size = 256, .learning_rate = 1e-3, .mirror = true},
           .student_shape = {.widths = {pixel_count, 64, class_count}},
           .student_training = {.epochs = 20, .batch_size = 128, .learning_rate = 2e-3},

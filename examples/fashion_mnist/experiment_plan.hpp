@@ -4,16 +4,24 @@
 #include <vector>
 
 #include "dataset.hpp"
+#include "mixture_of_experts.hpp"
 #include "multilayer_perceptron.hpp"
 #include "training.hpp"
 
 namespace fashion_mnist {
 
+enum class teacher_kind { perceptron, mixture };
+
+/// "perceptron" or "mixture".
+const char* name_of(teacher_kind kind);
+
 /// Everything that is decided before a run.
 struct experiment_plan {
   std::string name;
   dataset_sizes sizes;
-  perceptron_shape teacher_shape;
+  teacher_kind teacher = teacher_kind::perceptron;
+  perceptron_shape teacher_perceptron;
+  mixture_shape teacher_mixture;
   training_plan teacher_training;
   perceptron_shape student_shape;
   training_plan student_training;

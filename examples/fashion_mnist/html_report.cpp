@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <distill/dispatch.hpp>
+#include <distill/moe/expert_usage.hpp>
 #include <distill/version.hpp>
 #include <functional>
 #include <map>
@@ -111,12 +112,47 @@ std::string soft_label_cards(const results& outcome) {
   return html;
 }
 
+/// A table row of the shares, in percent, of one class's picks.
+std::string share_row(const std::string& name, const std::vector<std::int64_t>& picks) {
+  std::string html = "<tr><th scope='row'>" + name + "</th>";
+  for (const double share : distill::usage_of(picks).shares)
+    html += "<td style='--share:" + fixed(share, 3) + "'>" + fixed(100 * share, 0) + "</td>";
+  return html + "</tr>\n";
+}
+
+/// Experts as columns, classes as rows; nothing for a teacher without experts.
+std::string expert_section(const mixture_of_experts::counts& routes, const mixture_shape& shape) {
+  if (routes.size() == 0) return "";
+  const auto row_of = [&](const auto& row) { return std::vector<std::int64_t>(row.begin(), row.end()); };
+  const std::vector<std::int64_t> all = row_of(routes.colwise().sum());
+  const distill::expert_usage usage = distill::usage_of(all);
+  std::string html = "<h2>Which experts the teacher used</h2>\n<p>For every validation image the gate picked " +
+                     std::to_string(shape.experts_per_image) + " of " + std::to_string(shape.experts) +
+                     " experts; used evenly, each would get " + percent(1.0 / static_cast<double>(shape.experts), 1) +
+                     " of the picks. The most used one got " + fixed(usage.largest_over_mean, 2) +
+                     " times that, and all together were as diverse as " + fixed(usage.effective_experts, 1) +
+                     " experts used evenly. Rows are classes, columns experts, numbers percent of a row.</p>\n" +
+                     "<div class='card scroll'><table class='experts'><thead><tr><th>class</th>";
+  for (index e = 0; e < routes.cols(); ++e) html += "<th scope='col'>" + std::to_string(e + 1) + "</th>";
+  html += "</tr></thead><tbody>\n" + share_row("all", all);
+  for (index label = 0; label < routes.rows(); ++label) html += share_row(class_name(label), row_of(routes.row(label)));
+  return html + "</tbody></table></div>\n";
+}
+
 std::string describe(const perceptron_shape& shape) {
   std::string text = "multilayer perceptron ";
   for (std::size_t i = 0; i < shape.widths.size(); ++i) {
     text += (i == 0 ? "" : "–") + std::to_string(shape.widths[i]);
   }
   return shape.dropout > 0 ? text + ", dropout " + fixed(shape.dropout, 1) : text;
+}
+
+std::string describe(const mixture_shape& shape) {
+  std::string text = "mixture of " + std::to_string(shape.experts) + " experts, " +
+                     std::to_string(shape.experts_per_image) + " per image, " + std::to_string(shape.hidden) +
+                     " features, experts " + std::to_string(shape.hidden) + "–" + std::to_string(shape.expert_hidden) +
+                     "–" + std::to_string(shape.hidden);
+  return shape.dropout > 0 ? text + ", dropout " + fixed(static_cast<double>(shape.dropout), 1) : text;
 }
 
 std::string describe(const training_plan& plan) {
@@ -126,7 +162,7 @@ std::string describe(const training_plan& plan) {
   return plan.mirror ? text + ", images mirrored every other time" : text;
 }
 
-placeholder_values measured(const results& outcome) {
+placeholder_values measured(const experiment_plan& plan, const results& outcome) {
   const double gain = 100 * spread_of(accuracy_gains(outcome)).mean;
   const model_cost& teacher = outcome.teacher_cost;
   const model_cost& student = outcome.student_cost;
@@ -146,6 +182,7 @@ placeholder_values measured(const results& outcome) {
       {"result_rows", table_rows(outcome)},
       {"trial_rows", trial_rows(outcome)},
       {"soft_labels", soft_label_cards(outcome)},
+      {"experts", expert_section(outcome.routes, plan.teacher_mixture)},
   };
 }
 
@@ -176,7 +213,8 @@ placeholder_values planned(const experiment_plan& plan) {
       {"training_size", grouped(plan.sizes.training)},
       {"validation_size", grouped(plan.sizes.validation)},
       {"test_size", grouped(plan.sizes.test)},
-      {"teacher_shape", describe(plan.teacher_shape)},
+      {"teacher_shape", plan.teacher == teacher_kind::mixture ? describe(plan.teacher_mixture)
+                                                              : describe(plan.teacher_perceptron)},
       {"teacher_training", describe(plan.teacher_training)},
       {"student_shape", describe(plan.student_shape)},
       {"student_training", describe(plan.student_training)},
@@ -195,7 +233,7 @@ placeholder_values environment() {
 
 std::string html_report(const experiment_plan& plan, const results& outcome) {
   std::string page = report_template;
-  for (const auto& values : {measured(outcome), charts(outcome), planned(plan), environment()}) {
+  for (const auto& values : {measured(plan, outcome), charts(outcome), planned(plan), environment()}) {
     page = fill(std::move(page), values);
   }
   return page;

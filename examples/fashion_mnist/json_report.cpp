@@ -52,10 +52,20 @@ json to_json(const std::vector<temperature_trial>& trials) {
   return candidates;
 }
 
+json to_json(const mixture_of_experts::counts& routes) {
+  json classes = json::object();
+  for (index label = 0; label < routes.rows(); ++label) {
+    std::vector<std::int64_t> experts(static_cast<std::size_t>(routes.cols()));
+    for (index e = 0; e < routes.cols(); ++e) experts[static_cast<std::size_t>(e)] = routes(label, e);
+    classes[class_name(label)] = experts;
+  }
+  return classes;
+}
+
 }  // namespace
 
 std::string json_report(const experiment_plan& plan, const results& outcome) {
-  const json report = {
+  json report = {
       {"run", plan.name},
       {"machine", machine_name()},
       {"simd_target", distill::active_target()},
@@ -71,6 +81,7 @@ std::string json_report(const experiment_plan& plan, const results& outcome) {
       {"distilled", to_json(outcome.distilled_students)},
       {"test_accuracy_gain", to_json(spread_of(accuracy_gains(outcome)))},
   };
+  if (outcome.routes.size() > 0) report["teacher"]["validation_images_by_class_and_expert"] = to_json(outcome.routes);
   return report.dump(2) + "\n";
 }
 

@@ -2,6 +2,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <map>
 
 #include "experiment.hpp"
 #include "report.hpp"
@@ -17,6 +18,7 @@ struct arguments {
   fs::path cache = FASHION_MNIST_OUTPUT;
   int seeds = 0;
   bool quick = false;
+  fashion_mnist::teacher_kind teacher = fashion_mnist::teacher_kind::perceptron;
 };
 
 void declare(CLI::App& app, arguments& chosen) {
@@ -26,6 +28,12 @@ void declare(CLI::App& app, arguments& chosen) {
   app.add_option("--cache", chosen.cache, "folder that keeps the trained teacher")->capture_default_str();
   app.add_option("--seeds", chosen.seeds, "students per kind of training (default: 5, quick: 2)")
       ->check(CLI::PositiveNumber);
+  using fashion_mnist::teacher_kind;
+  app.add_option("--teacher", chosen.teacher, "perceptron, or mixture: a mixture of experts")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, teacher_kind>{
+          {name_of(teacher_kind::perceptron), teacher_kind::perceptron},
+          {name_of(teacher_kind::mixture), teacher_kind::mixture}}))
+      ->default_str(name_of(teacher_kind::perceptron));
   app.add_flag("--quick", chosen.quick, "few images and epochs: seconds instead of minutes");
 }
 
@@ -39,6 +47,7 @@ void run(const arguments& chosen) {
   fashion_mnist::experiment_plan plan =
       chosen.quick ? fashion_mnist::quick_plan() : fashion_mnist::full_plan();
   if (chosen.seeds > 0) plan.seed_count = chosen.seeds;
+  plan.teacher = chosen.teacher;
   const fashion_mnist::dataset data = fashion_mnist::load_dataset(chosen.data, plan.sizes);
   const fashion_mnist::results outcome = fashion_mnist::run_experiment(plan, data, chosen.cache);
   write(chosen.output / "report.html", fashion_mnist::html_report(plan, outcome));

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "dense_layer.hpp"
 #include "network.hpp"
-#include "random.hpp"
 
 namespace fashion_mnist {
 
@@ -14,10 +14,9 @@ struct perceptron_shape {
 /// Number of weights and biases.
 index parameter_count(const perceptron_shape& shape);
 
-/// Fully connected layers with ReLU between them and (inverted) dropout after each ReLU while training.
+/// Fully connected layers with ReLU between them and dropout after each ReLU while training.
 class multilayer_perceptron final : public network {
  public:
-  /// Weights uniform in ±sqrt(6 / inputs) (He et al. 2015, arXiv 1502.01852), biases zero.
   multilayer_perceptron(const perceptron_shape& shape, std::uint64_t seed);
 
   matrix logits(const matrix& inputs) const override;
@@ -25,19 +24,7 @@ class multilayer_perceptron final : public network {
   void backward(const matrix& logit_gradient) override;
 
  private:
-  struct layer {
-    index inputs;
-    index outputs;
-    index offset;  // of its weights [inputs, outputs] in the parameters; its biases follow
-  };
-
-  template <class Storage>
-  static auto weights(Storage& storage, const layer& layer);
-  template <class Storage>
-  static auto biases(Storage& storage, const layer& layer);
-  void drop(matrix& activations);
-
-  std::vector<layer> layers_;
+  std::vector<dense_layer> layers_;
   std::vector<matrix> activations_;  // the inputs of each layer, then the logits
   float dropout_;
   random_engine engine_;

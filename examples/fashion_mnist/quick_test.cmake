@@ -29,10 +29,10 @@ if(page MATCHES "https?://|<script")
 endif()
 
 # A damaged teacher is named and trained again, and the same seeds give the same numbers.
-file(WRITE ${OUTPUT}/teacher-quick.bin "damaged")
+file(WRITE ${OUTPUT}/teacher-perceptron-quick.bin "damaged")
 execute_process(COMMAND ${PROGRAM} --quick --output ${OUTPUT}/again --cache ${OUTPUT}
                 OUTPUT_VARIABLE printed COMMAND_ERROR_IS_FATAL ANY)
-if(NOT printed MATCHES "teacher-quick.bin: expected a file that begins with .*; the teacher is trained again")
+if(NOT printed MATCHES "teacher-perceptron-quick.bin: expected a file that begins with .*; the teacher is trained again")
   message(FATAL_ERROR "the damaged teacher was not named:\n${printed}")
 endif()
 file(READ ${OUTPUT}/again/results.json repeated)
@@ -43,3 +43,20 @@ foreach(kind hard_labels distilled)
     message(FATAL_ERROR "${kind}: a second run gave other numbers")
   endif()
 endforeach()
+
+# The same with a mixture of experts as the teacher, whose experts are all in use.
+execute_process(COMMAND ${PROGRAM} --quick --seeds 1 --teacher mixture --output ${OUTPUT}/mixture --cache ${OUTPUT}
+                OUTPUT_VARIABLE printed COMMAND_ERROR_IS_FATAL ANY)
+file(READ ${OUTPUT}/mixture/results.json results)
+string(JSON accuracy GET "${results}" teacher test accuracy)
+if(accuracy LESS 0.80)
+  message(FATAL_ERROR "mixture of experts: test accuracy ${accuracy} is below 0.80")
+endif()
+file(READ ${OUTPUT}/mixture/report.html page)
+if(NOT page MATCHES "Which experts the teacher used" OR page MATCHES "{{[a-z_]*}}")
+  message(FATAL_ERROR "the report of the mixture of experts lacks its experts")
+endif()
+string(REGEX MATCH "<th scope='row'>all</th>[^\n]*" usage "${page}")
+if(usage MATCHES "'>0</td>")
+  message(FATAL_ERROR "an expert gets less than half a percent of the images: ${usage}")
+endif()
