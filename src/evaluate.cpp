@@ -1,1 +1,2 @@
+#include <distill/alignment/evaluate_attention-inl.hpp>
 #include <distill/loss/evaluate-inl.hpp>

@@ -3,13 +3,19 @@
 /// Everything that needs no third party. The headers it names can be included one by one.
 
 #include <distill/alignment/adapter.hpp>
+#include <distill/alignment/attention_kl.hpp>
+#include <distill/alignment/attention_mse.hpp>
+#include <distill/alignment/attention_options.hpp>
 #include <distill/alignment/gram_mse.hpp>
+#include <distill/alignment/head_map.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
 #include <distill/alignment/hidden_huber.hpp>
 #include <distill/alignment/hidden_mse.hpp>
+#include <distill/alignment/layer_map.hpp>
 #include <distill/alignment/linear_cka.hpp>
 #include <distill/alignment/matrix_product.hpp>
 #include <distill/alignment/normalized_mse.hpp>
+#include <distill/alignment/queries_keys.hpp>
 #include <distill/alignment/relational_options.hpp>
 #include <distill/alignment/rkd_angle.hpp>
 #include <distill/alignment/rkd_distance.hpp>
@@ -89,5 +95,7 @@
 #include <distill/version.hpp>
 #include <distill/view/as_view.hpp>
 #include <distill/view/flatten_leading.hpp>
+#include <distill/view/mask_view.hpp>
 #include <distill/view/matrix_view.hpp>
+#include <distill/view/tensor_view.hpp>
 #include <distill/view/vector_view.hpp>
