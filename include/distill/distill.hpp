@@ -16,6 +16,7 @@
 #include <distill/alignment/matrix_product.hpp>
 #include <distill/alignment/normalized_mse.hpp>
 #include <distill/alignment/queries_keys.hpp>
+#include <distill/alignment/relation.hpp>
 #include <distill/alignment/relational_options.hpp>
 #include <distill/alignment/rkd_angle.hpp>
 #include <distill/alignment/rkd_distance.hpp>

@@ -64,6 +64,9 @@ class score_rows {
   std::size_t teachers_of(std::size_t head) const {
     return heads_.count(head, student_heads_, teacher_heads_);
   }
+  std::size_t teacher_of(std::size_t head) const {
+    return heads_.teacher_head(head, 0, student_heads_, teacher_heads_);
+  }
   bool has_several_teachers() const {
     for (std::size_t head = 0; head < student_heads_; ++head)
       if (teachers_of(head) > 1) return true;
@@ -138,12 +141,9 @@ inline void copy_elements(std::size_t bytes, const void* from, std::ptrdiff_t fr
                 bytes);
 }
 
-// The reduced value, and the values of rows where they are wanted.
-inline double finish_attention(const attention_frame& frame, const double* values, double factor) {
+inline double reduced_sum(const double* values, std::size_t count, double factor) {
   compensated_sum sum;
-  for (std::size_t row = 0; row < frame.rows(); ++row) sum.add(values[row]);
-  const vector_view<double> row_values = frame.options->row_values;
-  for (std::size_t row = 0; row < row_values.size(); ++row) row_values[row] = values[row];
+  for (std::size_t i = 0; i < count; ++i) sum.add(values[i]);
   return sum.total() == 0 ? 0 : factor * sum.total();
 }
 

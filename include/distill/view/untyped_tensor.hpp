@@ -69,5 +69,10 @@ inline input_matrix as_input(const output_matrix& m) {
   result.row_stride = m.row_stride, result.column_stride = m.column_stride, result.type = m.type;
   return result;
 }
+inline input_tensor as_input(const output_tensor& x) {
+  input_tensor result;
+  result.data = x.data, result.extents = x.extents, result.strides = x.strides, result.type = x.type;
+  return result;
+}
 
 }  // namespace distill::inline DISTILL_ABI::detail
