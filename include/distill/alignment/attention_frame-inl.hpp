@@ -95,6 +95,12 @@ struct attention_frame {
 
 // ---- checks
 
+// How messages call a tensor: "student", "teacher's keys", "gradient of queries".
+struct tensor_name {
+  const char *before, *what;
+  std::string text() const { return std::string(before) + what; }
+};
+
 inline void check_positions(const char* name, const char* mask_name, const mask_view& mask,
                             const char* lengths_name, const label_view& lengths, std::size_t batch,
                             std::size_t positions) {
@@ -136,34 +142,49 @@ inline void check_attention_options(const char* name, const attention_frame& fra
 }
 
 // The caller's vectors beside a gradient.
-inline void check_beside_gradient(const char* name, const attention_options& options, const char* what,
-                                  const output_tensor& gradient) {
-  require_no_overlap(name, "row_values", options.row_values.data_handle(), options.row_values.size(),
-                     options.row_values.stride() * 8, 8, what, gradient);
-  for (const auto& [mask, mask_name] :
+inline void check_beside_gradient(const char* name, const attention_options& options,
+                                  const tensor_name& gradient_name, const output_tensor& gradient) {
+  const auto check = [&](const char* what, const void* data, std::size_t size, std::ptrdiff_t byte_stride,
+                         std::size_t bytes) {
+    if (size > 0 && intersect(bytes_of(data, size, byte_stride, bytes), bytes_of(gradient)))
+      throw layout_error(std::string(name) + ": " + gradient_name.text() + " overlaps " + what);
+  };
+  check("row_values", options.row_values.data_handle(), options.row_values.size(),
+        options.row_values.stride() * 8, 8);
+  for (const auto& [mask, what] :
        {std::pair{&options.key_mask, "key_mask"}, std::pair{&options.query_mask, "query_mask"}})
-    if (!mask->empty())
-      for (std::size_t sample = 0; sample < mask->samples(); ++sample)
-        require_no_overlap(name, mask_name, mask->row(sample), mask->positions(), mask->byte_stride(),
-                           mask->item_bytes(), what, gradient);
-  for (const auto& [lengths, lengths_name] :
+    for (std::size_t sample = 0; sample < mask->samples(); ++sample)
+      check(what, mask->row(sample), mask->positions(), mask->byte_stride(), mask->item_bytes());
+  for (const auto& [lengths, what] :
        {std::pair{&options.key_lengths, "key_lengths"}, std::pair{&options.query_lengths, "query_lengths"}})
-    require_no_overlap(name, lengths_name, lengths->data(), lengths->size(), lengths->byte_stride(), 1, what,
-                       gradient);
+    check(what, lengths->data(), lengths->size(), lengths->byte_stride(), 4);
 }
 
-inline void require_extents(const char* name, const std::string& what, const std::array<std::size_t, 4>& got,
-                            const std::string& reference, const std::array<std::size_t, 4>& expected,
+template <class Void>
+void require_memory_of(const char* name, const tensor_name& what, const untyped_tensor<Void>& x) {
+  if (const char* defect = defect_of(x)) throw layout_error(std::string(name) + ": " + what.text() + defect);
+}
+
+inline void require_apart(const char* name, const tensor_name& what, const input_tensor& x,
+                          const tensor_name& gradient_name, const output_tensor& gradient) {
+  if (sharing::between(x, gradient))
+    throw layout_error(std::string(name) + ": " + gradient_name.text() + " overlaps " + what.text());
+}
+
+// Where units name what the extents count; those without a name are not compared.
+inline void require_extents(const char* name, const tensor_name& what, const std::array<std::size_t, 4>& got,
+                            const tensor_name& reference, const std::array<std::size_t, 4>& expected,
                             const std::array<const char*, 4>& units) {
   for (std::size_t i = 0; i < 4; ++i)
-    if (units[i] != nullptr) require_extent(name, what, got[i], units[i], reference, expected[i]);
+    if (units[i] != nullptr && got[i] != expected[i])
+      require_extent(name, what.text(), got[i], units[i], reference.text(), expected[i]);
 }
 
-inline void require_positive(const char* name, const std::string& what,
+inline void require_positive(const char* name, const tensor_name& what,
                              const std::array<std::size_t, 4>& extents,
                              const std::array<const char*, 4>& units) {
   for (std::size_t i = 0; i < 4; ++i)
-    if (extents[i] == 0) throw shape_error(std::string(name) + ": " + what + " has 0 " + units[i]);
+    if (extents[i] == 0) throw shape_error(std::string(name) + ": " + what.text() + " has 0 " + units[i]);
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -5,6 +5,8 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
+inline constexpr tensor_name of_student{"", "student"}, of_teacher{"", "teacher"},
+    of_gradient{"", "gradient"};
 inline constexpr std::array<const char*, 4> map_units = {"samples", "heads", "queries", "keys"};
 
 // ---- checks
@@ -12,18 +14,17 @@ inline constexpr std::array<const char*, 4> map_units = {"samples", "heads", "qu
 inline void check_attention_map_gradient(const char* name, const head_map& heads, const input_tensor& student,
                                          const input_tensor& teacher, const output_tensor& gradient,
                                          const attention_options& options) {
-  require_extents(name, "gradient", gradient.extents, "student", student.extents, map_units);
-  require_tensor_memory(name, "gradient", gradient);
+  require_extents(name, of_gradient, gradient.extents, of_student, student.extents, map_units);
+  require_memory_of(name, of_gradient, gradient);
   const bool widened = size_of(student.type) == 2 && gradient.type == element_type::float32;
   if (gradient.type != student.type && !widened)
     throw layout_error(std::string(name) + ": gradient is " + name_of(gradient.type) + ", student is " +
                        name_of(student.type) + "; it must be the same" +
                        (size_of(student.type) == 2 ? ", or float32" : ""));
-  require_distinct_elements(name, "gradient", gradient);
-  require_no_overlap(name, "teacher", teacher, "gradient", gradient);
-  check_beside_gradient(name, options, "gradient", gradient);
+  require_apart(name, of_teacher, teacher, of_gradient, gradient);
+  check_beside_gradient(name, options, of_gradient, gradient);
   if (!same_elements(student, gradient))
-    return require_no_overlap(name, "student", student, "gradient", gradient);
+    return require_apart(name, of_student, student, of_gradient, gradient);
   for (std::size_t head = 0; head < student.extents[1]; ++head)
     if (heads.count(head, student.extents[1], teacher.extents[1]) > 1)
       throw layout_error(std::string(name) + ": gradient is in place, and student head " +
@@ -33,13 +34,13 @@ inline void check_attention_map_gradient(const char* name, const head_map& heads
 inline void check_attention_maps(const attention_loss& loss, const input_tensor& student,
                                  const input_tensor& teacher, const output_tensor& gradient,
                                  const attention_frame& frame) {
-  require_positive(loss.name, "student", student.extents, map_units);
-  require_tensor_memory(loss.name, "student", student);
+  require_positive(loss.name, of_student, student.extents, map_units);
+  require_memory_of(loss.name, of_student, student);
   if (teacher.extents[1] == 0) throw shape_error(std::string(loss.name) + ": teacher has 0 heads");
   std::array<const char*, 4> all_but_heads = map_units;
   all_but_heads[1] = nullptr;
-  require_extents(loss.name, "teacher", teacher.extents, "student", student.extents, all_but_heads);
-  require_tensor_memory(loss.name, "teacher", teacher);
+  require_extents(loss.name, of_teacher, teacher.extents, of_student, student.extents, all_but_heads);
+  require_memory_of(loss.name, of_teacher, teacher);
   loss.heads->require(loss.name, student.extents[1], teacher.extents[1]);
   check_attention_options(loss.name, frame);
   if (!gradient.is_absent())

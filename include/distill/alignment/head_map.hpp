@@ -59,15 +59,16 @@ class head_map {
   /// Whether these numbers of heads fit the rule. `name` begins the message.
   /// @throws shape_error if they do not
   void require(const std::string& name, std::size_t student_heads, std::size_t teacher_heads) const {
-    const std::string numbers = "student has " + std::to_string(student_heads) + " heads, teacher has " +
-                                std::to_string(teacher_heads);
+    const auto numbers = [&] {
+      return name + ": student has " + std::to_string(student_heads) + " heads, teacher has " +
+             std::to_string(teacher_heads) + " heads";
+    };
     if (rule_ == rule::one_to_one && student_heads != teacher_heads)
-      throw shape_error(name + ": " + numbers +
-                        "; say with a head_map which teacher heads a student head learns from");
+      throw shape_error(numbers() + "; say with a head_map which teacher heads a student head learns from");
     if (rule_ == rule::mean && teacher_heads % student_heads != 0)
-      throw shape_error(name + ": " + numbers + ", which is not a multiple as head_map::mean needs");
+      throw shape_error(numbers() + ", which is not a multiple as head_map::mean needs");
     if (rule_ == rule::shared && student_heads % teacher_heads != 0)
-      throw shape_error(name + ": " + numbers + ", which does not divide them as head_map::shared needs");
+      throw shape_error(numbers() + ", which does not divide them as head_map::shared needs");
     if (rule_ != rule::listed) return;
     if (begins_.size() != student_heads + 1)
       throw shape_error(name + ": the head_map lists " + std::to_string(begins_.size() - 1) +

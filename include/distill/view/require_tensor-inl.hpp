@@ -19,19 +19,17 @@ byte_range bytes_of(const untyped_tensor<Void>& x) {
           origin + static_cast<std::uintptr_t>((high + 1) * bytes)};
 }
 
+// What is wrong with the memory itself; null where nothing is.
 template <class Void>
-void require_tensor_memory(std::string_view name, std::string_view what, const untyped_tensor<Void>& x) {
-  if (x.data == nullptr) throw layout_error(std::string(name) + ": " + std::string(what) + " has no memory");
+const char* defect_of(const untyped_tensor<Void>& x) {
+  if (x.data == nullptr) return " has no memory";
   if (reinterpret_cast<std::uintptr_t>(x.data) % size_of(x.type) != 0)
-    throw layout_error(std::string(name) + ": " + std::string(what) + " is not aligned to its " +
-                       std::to_string(size_of(x.type)) + "-byte elements");
-}
-
-inline void require_distinct_elements(std::string_view name, std::string_view what, const output_tensor& x) {
-  for (std::size_t i = 0; i < 4; ++i)
-    if (x.extents[i] > 1 && x.strides[i] == 0)
-      throw layout_error(std::string(name) + ": " + std::string(what) +
-                         " has a stride of 0, so its elements are not distinct");
+    return " is not aligned to its elements";
+  if constexpr (!std::is_const_v<Void>)
+    for (std::size_t i = 0; i < 4; ++i)
+      if (x.extents[i] > 1 && x.strides[i] == 0)
+        return " has a stride of 0, so its elements are not distinct";
+  return nullptr;
 }
 
 template <class A, class B>
@@ -98,25 +96,13 @@ class sharing {
   std::size_t count_ = 0;
 };
 
-inline void require_no_overlap(std::string_view name, std::string_view what, const input_tensor& input,
-                               std::string_view output_name, const output_tensor& output) {
-  if (sharing::between(input, output))
-    throw layout_error(std::string(name) + ": " + std::string(output_name) + " overlaps " +
-                       std::string(what));
-}
-
-// The same for `size` items of `bytes` bytes.
-inline void require_no_overlap(std::string_view name, std::string_view what, const void* data,
-                               std::size_t size, std::ptrdiff_t byte_stride, std::size_t bytes,
-                               std::string_view output_name, const output_tensor& output) {
-  if (size == 0 || data == nullptr) return;
+// `size` items of `bytes` bytes.
+inline byte_range bytes_of(const void* data, std::size_t size, std::ptrdiff_t byte_stride,
+                           std::size_t bytes) {
   const auto origin = reinterpret_cast<std::uintptr_t>(data);
   const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(size) - 1) * byte_stride;
-  const byte_range range{origin + static_cast<std::uintptr_t>(span < 0 ? span : 0),
-                         origin + static_cast<std::uintptr_t>(span > 0 ? span : 0) + bytes};
-  if (intersect(range, bytes_of(output)))
-    throw layout_error(std::string(name) + ": " + std::string(output_name) + " overlaps " +
-                       std::string(what));
+  return {origin + static_cast<std::uintptr_t>(span < 0 ? span : 0),
+          origin + static_cast<std::uintptr_t>(span > 0 ? span : 0) + bytes};
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail
