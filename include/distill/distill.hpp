@@ -6,6 +6,7 @@
 #include <distill/alignment/attention_kl.hpp>
 #include <distill/alignment/attention_mse.hpp>
 #include <distill/alignment/attention_options.hpp>
+#include <distill/alignment/attention_transfer.hpp>
 #include <distill/alignment/gram_mse.hpp>
 #include <distill/alignment/head_map.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
