@@ -33,6 +33,8 @@ class suite {
   template <class Element>
   void add(const trial& what, const peer_list<Element>& peers);
 
+  bool lists_only() const { return list_only_; }
+
  private:
   bool list_only_;
 };

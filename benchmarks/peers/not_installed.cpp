@@ -22,6 +22,8 @@ peer_list<float> torch_combine_backward() { return {}; }
 #ifndef WITH_TORCH_GATE
 peer_list<float> torch_gate(const gate_task&) { return {}; }
 peer_list<float> torch_gate_training(const gate_task&) { return {}; }
+peer_list<float> torch_attention_maps() { return {}; }
+peer_list<float> torch_attention_products(const attention_extent&) { return {}; }
 #endif
 
 #ifndef WITH_ONEDNN

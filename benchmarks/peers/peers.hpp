@@ -20,6 +20,15 @@ peer_list<float> torch_combine();
 peer_list<float> torch_index_add();
 peer_list<float> torch_combine_backward();
 
+/// Queries in the first half of the memory, keys in the second, each [heads, positions, width].
+struct attention_extent {
+  std::size_t heads, positions, width;
+  double scale;
+};
+/// Value and gradient of forward KL at T = 1 by autograd: of maps, and from queries and keys by way of the maps.
+peer_list<float> torch_attention_maps();
+peer_list<float> torch_attention_products(const attention_extent& of);
+
 /// One softmax forward.
 peer_list<float> onednn_softmax();
 peer_list<float> onednn_log_softmax();

@@ -16,6 +16,8 @@ MOVES_MORE = {"value_and_gradient": 12}
 RELATIVE_TABLES = {
     "divergences": ("every loss: time relative to forward KL", "forward_kl"),
     "near_equal": ("near-equal rows: time relative to independent rows", "independent_rows"),
+    "attention_maps": ("attention KL of maps: time relative to ours", "distill"),
+    "attention_products": ("attention KL from queries and keys: time relative to ours", "distill"),
     "dispatch": ("SIMD targets: time relative to the best", "AVX3"),
     "linkage": ("header-only for this machine: time relative to the compiled library", "compiled"),
     "expert_order": ("sorting a routing by expert: time relative to ours", "distill"),
