@@ -10,11 +10,17 @@ namespace distill::inline DISTILL_ABI::detail {
 // Teacher heads one after the other need the values of the rows beside those that are added up.
 inline constexpr std::size_t rows_of_several_teachers = 128;
 
+// The fewest keys a row must have for writing past the caches to pay.
+inline constexpr std::size_t fewest_bypassing_keys = 256;
+
 // Plans and evaluates all rows of the job; what comes out not finite in float is evaluated again in double.
 inline void evaluate_score_rows(row_job& job, element_type compute, void* scratch) {
   const auto plan = [&](element_type type, bool across) {
     job.across_rows = across;
-    job.short_rows = has_short_rows(job, type);
+    // Rows of a large gradient are finished one by one, past the caches; batches of short rows write through
+    // them.
+    job.short_rows =
+        !(job.bypass_cache && job.classes() >= fewest_bypassing_keys) && has_short_rows(job, type);
     job.scratch = plan_scratch(job, type);
   };
   plan(compute, walks_across_rows(job));
