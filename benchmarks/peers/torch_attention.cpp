@@ -59,36 +59,11 @@ contender products(problem<float>& task, int threads, const attention_extent& of
   return {call, oracle::nothing(), [=] { dq.copy_(q.grad()), dk.copy_(k.grad()); }, true};
 }
 
-/// A product for each head, because this libtorch's batched product is far slower than its product of two
-/// matrices.
-contender heads_apart(problem<float>& task, int threads, const attention_extent& of) {
-  const auto q = half(task.student, 0, of).set_requires_grad(true),
-             k = half(task.student, 1, of).set_requires_grad(true);
-  const auto tq = half(task.teacher, 0, of), tk = half(task.teacher, 1, of);
-  const auto dq = half(task.output, 0, of), dk = half(task.output, 1, of);
-  const auto call = [=] {
-    use_threads(threads);
-    q.mutable_grad().reset();
-    k.mutable_grad().reset();
-    double value = 0;
-    for (std::int64_t head = 0; head < size(of.heads); ++head) {
-      const auto loss = divergence(torch::mm(q[head], k[head].t()) * of.scale,
-                                   torch::mm(tq[head], tk[head].t()) * of.scale) /
-                        static_cast<double>(of.heads);
-      loss.backward();
-      value += loss.item<double>();
-    }
-    return value;
-  };
-  return {call, oracle::nothing(), [=] { dq.copy_(q.grad()), dk.copy_(k.grad()); }, true};
-}
-
 }  // namespace
 
 peer_list<float> torch_attention_maps() { return {{"torch_eager", maps}}; }
 peer_list<float> torch_attention_products(const attention_extent& of) {
-  return {{"torch_eager", [=](problem<float>& task, int threads) { return products(task, threads, of); }},
-          {"torch_heads", [=](problem<float>& task, int threads) { return heads_apart(task, threads, of); }}};
+  return {{"torch_eager", [=](problem<float>& task, int threads) { return products(task, threads, of); }}};
 }
 
 }  // namespace benchmarks

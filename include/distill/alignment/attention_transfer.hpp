@@ -1,7 +1,6 @@
 #pragma once
 
-#include <distill/loss/evaluate.hpp>
-#include <distill/view/untyped_tensor.hpp>
+#include <distill/alignment/evaluate_attention.hpp>
 
 namespace distill::inline DISTILL_ABI {
 
