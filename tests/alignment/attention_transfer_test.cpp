@@ -39,8 +39,8 @@ std::vector<number> values_of(const attention_oracle::tensor& student,
 }
 
 // By central differences of the definition, in long double.
-attention_oracle::tensor slopes_of(attention_oracle::tensor x, const attention_oracle::tensor& teacher,
-                                   number power, const std::vector<number>& weights) {
+attention_oracle::tensor differences_of(attention_oracle::tensor x, const attention_oracle::tensor& teacher,
+                                        number power, const std::vector<number>& weights) {
   attention_oracle::tensor slopes = x;
   const auto total = [&] {
     number sum = 0;
@@ -58,6 +58,30 @@ attention_oracle::tensor slopes_of(attention_oracle::tensor x, const attention_o
     x.values[i] = at;
     slopes.values[i] =
         (8 * (differences[2] - differences[1]) - (differences[3] - differences[0])) / (12 * step);
+  }
+  return slopes;
+}
+
+// From the formula; checked against differences of the definition below.
+attention_oracle::tensor slopes_of(const attention_oracle::tensor& x, const attention_oracle::tensor& teacher,
+                                   number power, const std::vector<number>& weights) {
+  attention_oracle::tensor slopes = x;
+  for (std::size_t b = 0; b < x.batch; ++b) {
+    const auto s = map_of(x, b, power), t = map_of(teacher, b, power);
+    number along = 0, norm = 0;
+    for (std::size_t at = 0; at < s.size(); ++at) {
+      number sum = 0;
+      for (std::size_t c = 0; c < x.heads; ++c)
+        sum += std::pow(std::abs(x.at(b, c, at / x.columns, at % x.columns)), power);
+      norm += sum * sum;
+      along += (s[at] - t[at]) * s[at];
+    }
+    for (std::size_t c = 0; c < x.heads; ++c)
+      for (std::size_t at = 0; at < s.size(); ++at) {
+        number& value = slopes.at(b, c, at / x.columns, at % x.columns);
+        const number da = 2 * weights[b] * (s[at] - t[at] - along * s[at]) / std::sqrt(norm);
+        value = da * power * std::pow(std::abs(value), power - 1) * (value > 0 ? 1 : -1);
+      }
   }
   return slopes;
 }
@@ -114,6 +138,13 @@ TEST_CASE("attention_transfer: powers, layouts, element types, targets") {
       }
   }
   distill::force_target("");
+}
+
+TEST_CASE("attention_transfer: the oracle's gradient against differences") {
+  for (const number power : {1.0L, 2.0L, 1.5L}) {
+    const auto x = features(2, 1), y = features(3, 2);
+    CHECK(deviation(slopes_of(x, y, power, {1, 0.5L, 2}), differences_of(x, y, power, {1, 0.5L, 2})) < 1e-10);
+  }
 }
 
 TEST_CASE("attention_transfer: rank 3, in place, any executor") {

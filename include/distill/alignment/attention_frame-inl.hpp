@@ -160,6 +160,9 @@ inline void check_beside_gradient(const char* name, const attention_options& opt
     check(what, lengths->data(), lengths->size(), lengths->byte_stride(), 4);
 }
 
+inline constexpr tensor_name of_student{"", "student"}, of_teacher{"", "teacher"},
+    of_gradient{"", "gradient"};
+
 template <class Void>
 void require_memory_of(const char* name, const tensor_name& what, const untyped_tensor<Void>& x) {
   if (const char* defect = defect_of(x)) throw layout_error(std::string(name) + ": " + what.text() + defect);

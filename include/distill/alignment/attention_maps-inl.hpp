@@ -5,8 +5,6 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
-inline constexpr tensor_name of_student{"", "student"}, of_teacher{"", "teacher"},
-    of_gradient{"", "gradient"};
 inline constexpr std::array<const char*, 4> map_units = {"samples", "heads", "queries", "keys"};
 
 // ---- checks

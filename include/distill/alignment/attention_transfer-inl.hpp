@@ -18,7 +18,6 @@ DISTILL_INLINE void store_channel_slopes(bool in_double, const input_tensor& x, 
 inline void check_attention_transfer(double power, const input_tensor& student, const input_tensor& teacher,
                                      const output_tensor& gradient, const row_options& rows) {
   constexpr const char* name = "attention_transfer";
-  constexpr tensor_name of_student{"", "student"}, of_teacher{"", "teacher"}, of_gradient{"", "gradient"};
   constexpr std::array<const char*, 4> units = {"samples", "channels", "rows", "columns"};
   if (!(std::isfinite(power) && power >= 1))
     throw_parameter(name, "power", "finite and >= 1", text_of(power));
