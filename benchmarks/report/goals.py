@@ -86,6 +86,8 @@ GOALS = [
       for name in ("rkd_distance", "similarity_preserving", "linear_cka")),
     *(Goal("attention_maps", ("49152x512",), "x faster than torch eager's best", "torch_eager", "distill", 12, True,
            threads, "minimum") for threads in (1, 2)),
+    Goal("attention_maps", ("49152x512",), "x faster than torch eager's best", "torch_eager", "distill", 12, True, 1,
+         "minimum"),
     Goal("attention_products", ("49152x128", "24576x128"), "x faster than torch with the map", "torch_eager", "distill",
          1, True),
     Goal("dispatch", IN_CACHE, "AVX2: share of AVX-512", "AVX3", "AVX2", 0.60, True),
