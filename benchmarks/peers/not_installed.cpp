@@ -8,6 +8,8 @@ namespace benchmarks {
 peer_list<float> torch_forward_kl() { return {}; }
 peer_list<bfloat16_bits> torch_forward_kl_bfloat16() { return {}; }
 peer_list<float> torch_softmax() { return {}; }
+peer_list<float> torch_attention_maps() { return {}; }
+peer_list<float> torch_attention_products(const attention_extent&) { return {}; }
 peer_list<float> torch_hidden_states() { return {}; }
 #endif
 
@@ -22,8 +24,6 @@ peer_list<float> torch_combine_backward() { return {}; }
 #ifndef WITH_TORCH_GATE
 peer_list<float> torch_gate(const gate_task&) { return {}; }
 peer_list<float> torch_gate_training(const gate_task&) { return {}; }
-peer_list<float> torch_attention_maps() { return {}; }
-peer_list<float> torch_attention_products(const attention_extent&) { return {}; }
 #endif
 
 #ifndef WITH_ONEDNN

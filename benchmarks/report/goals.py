@@ -84,8 +84,6 @@ GOALS = [
       for name in ("hidden_mse", "hidden_huber", "hidden_cosine", "normalized_mse")),
     *(Goal("relations", ("512x768", "1024x1024"), f"{name}: time / its products", name, "products", 1.3, False)
       for name in ("rkd_distance", "similarity_preserving", "linear_cka")),
-    *(Goal("attention_maps", ("49152x512",), "x faster than torch eager's best", "torch_eager", "distill", 12, True,
-           threads, "minimum") for threads in (1, 2)),
     Goal("attention_maps", ("49152x512",), "x faster than torch eager's best", "torch_eager", "distill", 12, True, 1,
          "minimum"),
     Goal("attention_products", ("49152x128", "24576x128"), "x faster than torch with the map", "torch_eager", "distill",

@@ -7,8 +7,8 @@
 
 namespace support {
 
-/// Products by their definition, summed in double; refuses what the contract of matrix_product rules out. Counts its calls, and keeps the
-/// largest c.
+/// Products by their definition, summed in double; refuses what the contract of matrix_product rules out. Counts its
+/// calls, and keeps the largest c.
 struct plain_product {
   mutable std::atomic<std::size_t> calls{0}, largest{0};
 
@@ -25,7 +25,7 @@ struct plain_product {
     for (std::size_t i = 0; i < c.rows(); ++i)
       for (std::size_t j = 0; j < c.columns(); ++j) {
         double sum = 0;
-        for (std::size_t k = 0; k < a.columns(); ++k) 
+        for (std::size_t k = 0; k < a.columns(); ++k)
           sum += static_cast<double>(a(i, k)) * static_cast<double>(b(k, j));
         c(i, j) = static_cast<T>(alpha * sum + (beta == 0 ? 0 : beta * static_cast<double>(c(i, j))));
       }
