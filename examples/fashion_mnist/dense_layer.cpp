@@ -22,7 +22,8 @@ void dense_layer::backward(const rows& input, const rows& output_gradient, vecto
   biases(gradient) = output_gradient.colwise().sum();
 }
 
-void dense_layer::input_gradient(const vector& parameters, const rows& output_gradient, written_rows result) const {
+void dense_layer::input_gradient(const vector& parameters, const rows& output_gradient,
+                                 written_rows result) const {
   multiply(output_gradient, weights(parameters).transpose(), result);
 }
 

@@ -7,8 +7,8 @@
 
 namespace fashion_mnist {
 
-/// A fully connected layer: weights [inputs, outputs], then biases, from `offset` on in a network's parameters and,
-/// in the same places, its gradient.
+/// A fully connected layer: weights [inputs, outputs], then biases, from `offset` on in a network's
+/// parameters and, in the same places, its gradient.
 struct dense_layer {
   index inputs;
   index outputs;

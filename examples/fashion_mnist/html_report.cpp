@@ -126,16 +126,18 @@ std::string expert_section(const mixture_of_experts::counts& routes, const mixtu
   const auto row_of = [&](const auto& row) { return std::vector<std::int64_t>(row.begin(), row.end()); };
   const std::vector<std::int64_t> all = row_of(routes.colwise().sum());
   const distill::expert_usage usage = distill::usage_of(all);
-  std::string html = "<h2>Which experts the teacher used</h2>\n<p>For every validation image the gate picked " +
-                     std::to_string(shape.experts_per_image) + " of " + std::to_string(shape.experts) +
-                     " experts; used evenly, each would get " + percent(1.0 / static_cast<double>(shape.experts), 1) +
-                     " of the picks. The most used one got " + fixed(usage.largest_over_mean, 2) +
-                     " times that, and all together were as diverse as " + fixed(usage.effective_experts, 1) +
-                     " experts used evenly. Rows are classes, columns experts, numbers percent of a row.</p>\n" +
-                     "<div class='card scroll'><table class='experts'><thead><tr><th>class</th>";
+  std::string html =
+      "<h2>Which experts the teacher used</h2>\n<p>For every validation image the gate picked " +
+      std::to_string(shape.experts_per_image) + " of " + std::to_string(shape.experts) +
+      " experts; used evenly, each would get " + percent(1.0 / static_cast<double>(shape.experts), 1) +
+      " of the picks. The most used one got " + fixed(usage.largest_over_mean, 2) +
+      " times that, and all together were as diverse as " + fixed(usage.effective_experts, 1) +
+      " experts used evenly. Rows are classes, columns experts, numbers percent of a row.</p>\n" +
+      "<div class='card'><table class='experts'><thead><tr><th>class</th>";
   for (index e = 0; e < routes.cols(); ++e) html += "<th scope='col'>" + std::to_string(e + 1) + "</th>";
   html += "</tr></thead><tbody>\n" + share_row("all", all);
-  for (index label = 0; label < routes.rows(); ++label) html += share_row(class_name(label), row_of(routes.row(label)));
+  for (index label = 0; label < routes.rows(); ++label)
+    html += share_row(class_name(label), row_of(routes.row(label)));
   return html + "</tbody></table></div>\n";
 }
 
@@ -150,8 +152,8 @@ std::string describe(const perceptron_shape& shape) {
 std::string describe(const mixture_shape& shape) {
   std::string text = "mixture of " + std::to_string(shape.experts) + " experts, " +
                      std::to_string(shape.experts_per_image) + " per image, " + std::to_string(shape.hidden) +
-                     " features, experts " + std::to_string(shape.hidden) + "–" + std::to_string(shape.expert_hidden) +
-                     "–" + std::to_string(shape.hidden);
+                     " features, experts " + std::to_string(shape.hidden) + "–" +
+                     std::to_string(shape.expert_hidden) + "–" + std::to_string(shape.hidden);
   return shape.dropout > 0 ? text + ", dropout " + fixed(static_cast<double>(shape.dropout), 1) : text;
 }
 

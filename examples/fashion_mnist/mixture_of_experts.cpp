@@ -12,7 +12,8 @@ namespace fashion_mnist {
 index parameter_count(const mixture_shape& shape) {
   const auto dense = [](index inputs, index outputs) { return (inputs + 1) * outputs; };
   return dense(pixel_count, shape.hidden) + dense(shape.hidden, shape.experts) +
-         shape.experts * (dense(shape.hidden, shape.expert_hidden) + dense(shape.expert_hidden, shape.hidden)) +
+         shape.experts *
+             (dense(shape.hidden, shape.expert_hidden) + dense(shape.expert_hidden, shape.hidden)) +
          dense(shape.hidden, class_count);
 }
 
@@ -65,7 +66,8 @@ void mixture_of_experts::route(trace& pass) const {
   pass.weights.resize(images, shape_.experts_per_image);
   pass.assignments.assign(static_cast<std::size_t>(shape_.experts), 0);
   pass.probability_sums.assign(static_cast<std::size_t>(shape_.experts), 0);
-  distill::router_statistics statistics{.assignments = pass.assignments, .probability_sums = pass.probability_sums};
+  distill::router_statistics statistics{.assignments = pass.assignments,
+                                        .probability_sums = pass.probability_sums};
   gate_(pass.router_logits, pass.routing(), {.statistics = &statistics});
 }
 
@@ -136,7 +138,8 @@ void mixture_of_experts::backward_through_router(const matrix& weight_gradient, 
                                               .probability_sums = pass_.probability_sums,
                                               .tokens = pass_.features.rows()};
   std::vector<double> slopes(static_cast<std::size_t>(shape_.experts));
-  distill::switch_loss{.coefficient = shape_.balance, .experts_per_token = shape_.experts_per_image}(statistics, slopes);
+  distill::switch_loss{.coefficient = shape_.balance, .experts_per_token = shape_.experts_per_image}(
+      statistics, slopes);
   matrix router_gradient(pass_.features.rows(), shape_.experts);
   gate_.backward(pass_.router_logits, pass_.routing(), weight_gradient, router_gradient,
                  {.probability_slopes = distill::matrix_view<const double>(slopes.data(), 1, slopes.size())});
@@ -153,8 +156,8 @@ void mixture_of_experts::backward(const matrix& logit_gradient) {
   classes_.input_gradient(parameters_, logit_gradient, feature_gradient);
   matrix row_gradient(pass_.expert_outputs.rows(), shape_.hidden);
   matrix weight_gradient(logit_gradient.rows(), shape_.experts_per_image);
-  distill::combine_tokens_backward(feature_gradient, pass_.expert_outputs, pass_.weights, pass_.order(), row_gradient,
-                                   weight_gradient);
+  distill::combine_tokens_backward(feature_gradient, pass_.expert_outputs, pass_.weights, pass_.order(),
+                                   row_gradient, weight_gradient);
   backward_through_experts(row_gradient, feature_gradient);
   backward_through_router(weight_gradient, feature_gradient);
   const float kept_scale = 1 / (1 - shape_.dropout);

@@ -11,21 +11,21 @@ namespace fashion_mnist {
 struct labelled_images;
 
 struct mixture_shape {
-  index hidden = 512;        // features of an image, the experts' inputs and outputs
-  index expert_hidden = 128; // features inside an expert
+  index hidden = 512;         // features of an image, the experts' inputs and outputs
+  index expert_hidden = 128;  // features inside an expert
   index experts = 8;
   index experts_per_image = 2;
-  float dropout = 0;         // of the features
-  double balance = 0.01;     // coefficient of the load-balancing loss
+  float dropout = 0;      // of the features
+  double balance = 0.05;  // coefficient of the load-balancing loss
 };
 
 /// Number of weights and biases.
 index parameter_count(const mixture_shape& shape);
 
 /// A classifier with a mixture of experts in the middle: features = ReLU(dense(pixels)), logits =
-/// dense(features + Σ weight * expert(features)), each expert a perceptron with one hidden layer. A gate sends every
-/// image to a few of the experts, so most of the parameters rest for any one image. The switch loss, which keeps the
-/// experts evenly used, is part of the gradient.
+/// dense(features + Σ weight * expert(features)), each expert a perceptron with one hidden layer. A gate
+/// sends every image to a few of the experts, so most of the parameters rest for any one image. The switch
+/// loss, which keeps the experts evenly used, is part of the gradient.
 class mixture_of_experts final : public network {
  public:
   mixture_of_experts(const mixture_shape& shape, std::uint64_t seed);
@@ -48,14 +48,14 @@ class mixture_of_experts final : public network {
   /// What one batch leaves behind on its way to the logits.
   struct trace {
     matrix inputs, features, router_logits;
-    expert_ids chosen;                             // [images, k]
-    matrix weights;                                // [images, k]
-    std::vector<std::int64_t> offsets;             // [experts + 1]
-    expert_rows rows;                              // [images, k]
+    expert_ids chosen;                                    // [images, k]
+    matrix weights;                                       // [images, k]
+    std::vector<std::int64_t> offsets;                    // [experts + 1]
+    expert_rows rows;                                     // [images, k]
     matrix expert_inputs, expert_hidden, expert_outputs;  // [images k], in the order of experts
     matrix mixed, logits;
-    std::vector<std::int64_t> assignments;         // [experts]
-    std::vector<double> probability_sums;          // [experts]
+    std::vector<std::int64_t> assignments;  // [experts]
+    std::vector<double> probability_sums;   // [experts]
 
     distill::routing<float> routing();
     distill::expert_order order();

@@ -66,12 +66,6 @@ inline void require_apart(const std::string& function, const char* what, const i
   if (intersect(bytes_of(input), bytes_of(output)) && !side_by_side(input, output))
     throw layout_error(function + ": " + output_name + " overlaps " + what);
 }
-inline input_matrix as_input(const output_matrix& m) {
-  input_matrix result;
-  result.data = m.data, result.rows = m.rows, result.columns = m.columns;
-  result.row_stride = m.row_stride, result.column_stride = m.column_stride, result.type = m.type;
-  return result;
-}
 
 inline void check_experts(const std::string& function, const matrix_view<const std::int32_t>& experts,
                           std::size_t count) {

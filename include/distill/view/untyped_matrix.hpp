@@ -27,4 +27,12 @@ struct untyped_matrix {
 using input_matrix = untyped_matrix<const void>;
 using output_matrix = untyped_matrix<void>;
 
+/// What was or will be written, to be read.
+inline input_matrix as_input(const output_matrix& m) {
+  input_matrix result;
+  result.data = m.data, result.rows = m.rows, result.columns = m.columns;
+  result.row_stride = m.row_stride, result.column_stride = m.column_stride, result.type = m.type;
+  return result;
+}
+
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -63,12 +63,6 @@ untyped_matrix<Void> transposed(untyped_matrix<Void> m) {
   return m;
 }
 
-inline input_matrix as_input(const output_matrix& m) {
-  input_matrix result;
-  result.data = m.data, result.rows = m.rows, result.columns = m.columns;
-  result.row_stride = m.row_stride, result.column_stride = m.column_stride, result.type = m.type;
-  return result;
-}
 inline input_tensor as_input(const output_tensor& x) {
   input_tensor result;
   result.data = x.data, result.extents = x.extents, result.strides = x.strides, result.type = x.type;
