@@ -118,9 +118,14 @@ DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& 
 }
 
 DISTILL_INLINE bool any_unresolved(const row_job& job) {
-  for (std::size_t i = 0; i < job.term_count * job.rows(); ++i)
-    if (!std::isfinite(job.losses[i])) return true;
-  return false;
+  constexpr std::size_t chains = 8;
+  const std::size_t count = job.term_count * job.rows();
+  double probe[chains] = {};  // stays 0 while all are finite
+  std::size_t i = 0;
+  for (; i + chains <= count; i += chains)
+    for (std::size_t chain = 0; chain < chains; ++chain) probe[chain] += 0 * job.losses[i + chain];
+  for (; i < count; ++i) probe[0] += 0 * job.losses[i];
+  return !std::all_of(probe, probe + chains, [](double x) { return x == 0; });
 }
 
 // What each term's sum is divided by; 0 if no row counts.
@@ -139,10 +144,14 @@ DISTILL_INLINE double denominator_of(const row_job& job, const loss_term& term, 
 DISTILL_INLINE double total_of(const row_job& job, const row_options& rows) {
   double total = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
-    compensated_sum sum;
-    for (std::size_t row = 0; row < job.rows(); ++row)
-      if (job.counts(job.terms[i], row)) sum.add(static_cast<double>(job.weight(row)) * job.loss(i, row));
-    total += job.factors[i] * sum.total();
+    const loss_term& term = job.terms[i];
+    const double* losses = job.losses + i * job.rows();
+    const bool all_alike = job.weights.empty() && !term.needs_labels();
+    const auto weighted = [&](std::size_t row) {
+      return job.counts(term, row) ? static_cast<double>(job.weight(row)) * losses[row] : 0.0;
+    };
+    total += job.factors[i] * (all_alike ? compensated_total(job.rows(), [=](std::size_t row) { return losses[row]; })
+                                         : compensated_total(job.rows(), weighted));
   }
   for (std::size_t row = 0; row < rows.row_values.size(); ++row) {
     double value = 0;

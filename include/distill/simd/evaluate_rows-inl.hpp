@@ -94,6 +94,15 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
 // ---- as many rows as lanes
 
 template <class D>
+HWY_INLINE bool AllLanesFinite(D, const double* values) {
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  bool finite = AllFinite(wide, hn::LoadU(wide, values));
+  if constexpr (Sums::kParts == 2) finite = finite && AllFinite(wide, hn::LoadU(wide, values + hn::Lanes(wide)));
+  return finite;
+}
+
+template <class D>
 HWY_INLINE bool LoadTileDirectly([[maybe_unused]] D d, const input_matrix& m, size_t row,
                                  [[maybe_unused]] Real<D>* scratch, LaneTile<Real<D>>& tile) {
   using T = Real<D>;
@@ -201,13 +210,16 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   const hn::ScalableTag<T> d;
   using D = decltype(d);
   const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
+  // Every lane counts for every term, and as much.
+  bool all_alike = job.weights.empty();
+  for (size_t term = 0; term < job.term_count; ++term) all_alike = all_alike && !job.terms[term].needs_labels();
   const auto takes_part = [&](size_t i) {
     for (size_t term = 0; term < job.term_count; ++term)
       if (job.counts(job.terms[term], i)) return true;
     return false;
   };
   bool all = true;
-  for (size_t r = 0; r < count; ++r) all = all && takes_part(row + r);
+  for (size_t r = 0; r < count && !all_alike; ++r) all = all && takes_part(row + r);
   LaneRows<std::remove_const_t<D>> rows;
   rows.classes = job.classes();
   rows.exponentials = scratch;
@@ -219,8 +231,17 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   rows.add = false;
   HWY_ALIGN T factors[HWY_MAX_BYTES / sizeof(T)] = {}, labels[HWY_MAX_BYTES / sizeof(T)] = {};
   HWY_ALIGN double values[HWY_MAX_BYTES / sizeof(T)];
+  bool direct = all && count == lanes;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
+    if (all_alike && count == lanes) {
+      const auto factor = hn::Set(d, static_cast<T>(job.factors[i]));
+      TermLanes(d, term, rows, factor, labels, values);
+      rows.add = true;
+      direct = direct && AllLanesFinite(d, values);
+      std::copy_n(values, lanes, &job.loss(i, row));
+      continue;
+    }
     for (size_t r = 0; r < count; ++r) {
       const bool counts = job.counts(term, row + r);
       factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
@@ -229,10 +250,9 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
     TermLanes(d, term, rows, hn::LoadU(d, factors), labels, values);
     rows.add = true;
     for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
+    direct = direct && AllLanesFinite(d, values);
   }
   if (rows.gradient == nullptr) return;
-  bool direct = all && count == lanes;
-  for (size_t r = 0; r < count; ++r) direct = direct && IsResolved(job, row + r);
   if (direct && StoreTileDirectly(d, job, row, rows.gradient)) return;
   for (size_t r = 0; r < count; ++r) {
     if (!takes_part(row + r))

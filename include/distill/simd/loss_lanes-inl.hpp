@@ -101,15 +101,26 @@ HWY_INLINE hn::Vec<D> LaneMaximum(D d, const LaneTile<Real<D>>& tile, size_t cla
   return hn::IfThenZeroElse(hn::Eq(maximum, hn::Neg(hn::Inf(d))), maximum);
 }
 
-template <bool kSame, class D>
-HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
-  // With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
-  const auto scale = rows.classes > 1 ? ScaleOf<Real<D>>(term) : PairScale<Real<D>>{0, 0};
-  const auto teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
-  const auto t = LaneMaximum(d, rows.teacher, rows.classes), z = LaneMaximum(d, rows.student, rows.classes);
-  const auto teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)), student_origin = hn::Neg(hn::Mul(z, student_scale));
+// The scale for lanes with these maxima.
+template <bool kSame, class D, class V>
+HWY_INLINE PairScaleVectors<V> LaneScaleFor(D d, V teacher_scale, V student_scale, V t, V z) {
+  const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)), student_origin = hn::Neg(hn::Mul(z, student_scale));
+  (void)d;
   return {teacher_scale, student_scale, teacher_origin, student_origin,
           kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin)};
+}
+
+template <class D>
+HWY_INLINE PairScale<Real<D>> LaneScales(D, const LaneRows<D>& rows, const loss_term& term) {
+  // With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
+  return rows.classes > 1 ? ScaleOf<Real<D>>(term) : PairScale<Real<D>>{0, 0};
+}
+
+template <bool kSame, class D>
+HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
+  const auto scale = LaneScales(d, rows, term);
+  return LaneScaleFor<kSame>(d, hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale),
+                             LaneMaximum(d, rows.teacher, rows.classes), LaneMaximum(d, rows.student, rows.classes));
 }
 
 // Exponentials of the whole tile into scratch and their sums; `weighted` is Σ e log2(e / student's).
@@ -161,17 +172,39 @@ HWY_INLINE void StoreLaneValues(D, double* values, F part) {
     hn::StoreU(part(std::integral_constant<size_t, 1>()), wide, values + hn::Lanes(wide));
 }
 
-// Lanes whose log2 ratios span little from the start.
-template <class D>
-HWY_INLINE hn::Vec<D> LaneRatioRange(D d, const LaneRows<D>& rows, const PairScaleVectors<hn::Vec<D>>& scale) {
-  auto maximum = hn::Neg(hn::Inf(d)), minimum = hn::Inf(d);
+// The same scale, and how far the log2 ratios of a lane span, in one visit.
+template <bool kSame, class D>
+HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScaleAndRange(D d, const LaneRows<D>& rows, const loss_term& term,
+                                                          hn::Vec<D>& ratio_range) {
+  using V = hn::Vec<D>;
+  const auto scale = LaneScales(d, rows, term);
+  const V teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
+  const V lowest = hn::Neg(hn::Inf(d));
+  V teacher = lowest, student = lowest, maximum = lowest, minimum = hn::Inf(d);
   for (size_t c = 0; c < rows.classes; ++c) {
-    const auto ratio = hn::MulSub(rows.teacher.Class(d, c), scale.teacher_scale,
-                                  hn::Mul(rows.student.Class(d, c), scale.student_scale));
+    const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
+    const V ratio = hn::MulSub(t, teacher_scale, hn::Mul(z, student_scale));
+    teacher = hn::Max(teacher, t);
+    student = hn::Max(student, z);
     maximum = hn::Max(maximum, ratio);
     minimum = hn::Min(minimum, ratio);
   }
-  return hn::Sub(maximum, minimum);
+  ratio_range = hn::Sub(maximum, minimum);
+  return LaneScaleFor<kSame>(d, teacher_scale, student_scale,
+                             hn::IfThenZeroElse(hn::Eq(teacher, lowest), teacher),
+                             hn::IfThenZeroElse(hn::Eq(student, lowest), student));
+}
+
+// Whether a lane's value is below the bound.
+template <class D>
+HWY_INLINE bool AnyLaneBelow(D, const double* values, double bound) {
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  const auto limit = hn::Set(wide, bound);
+  bool any = !hn::AllFalse(wide, hn::Lt(hn::LoadU(wide, values), limit));
+  if constexpr (Sums::kParts == 2)
+    any = any || !hn::AllFalse(wide, hn::Lt(hn::LoadU(wide, values + hn::Lanes(wide)), limit));
+  return any;
 }
 
 // Forward KL of all lanes in one form: values, and the factors of the gradient
@@ -198,7 +231,8 @@ HWY_INLINE void ForwardKlLanesAs(D d, const LaneRows<D>& rows, const PairScaleVe
     const auto difference = kForm == Form::kApart ? hn::Sub(other, teacher) : other;
     const auto log2_ratio =
         hn::MulAdd(sums.weighted.template Part<part()>(), norm, origin.template Part<part()>());
-    return hn::MulAdd(log2_ratio, hn::Set(wide, kLn2), Log1p(wide, hn::Mul(difference, norm)));
+    const auto log_sum_ratio = Log1p<sizeof(Real<D>) == 8>(wide, hn::Mul(difference, norm));
+    return hn::MulAdd(log2_ratio, hn::Set(wide, kLn2), log_sum_ratio);
   });
   const V teacher = Sums::Joined(d, sums.teacher.template Part<first>(), sums.teacher.template Part<last>());
   const V other = Sums::Joined(d, sums.other.template Part<first>(), sums.other.template Part<last>());
@@ -219,7 +253,8 @@ HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn:
   using T = Real<D>;
   using V = hn::Vec<D>;
   const size_t lanes = hn::Lanes(d);
-  const auto scale = LaneScale<kSame>(d, rows, term);
+  V ratio_range;
+  const auto scale = LaneScaleAndRange<kSame>(d, rows, term, ratio_range);
   const auto store = [&](V other_scale, V teacher_scale) HWY_ATTR {
     for (size_t c = 0; rows.gradient != nullptr && c < rows.classes; ++c) {
       const V e = hn::LoadU(d, rows.exponentials + c * lanes), other = hn::LoadU(d, rows.others + c * lanes);
@@ -231,16 +266,17 @@ HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn:
   HWY_ALIGN T close[HWY_MAX_BYTES / sizeof(T)];
   HWY_ALIGN double close_values[HWY_MAX_BYTES / sizeof(T)];
   const V one = hn::Set(d, T{1}), limit = hn::Set(d, T{kCloseRange});
-  const V from_start = hn::IfThenElseZero(hn::Le(LaneRatioRange(d, rows, scale), limit), one);
+  const V from_start = hn::IfThenElseZero(hn::Le(ratio_range, limit), one);
   hn::Store(from_start, d, close);
-  bool any_close = true, any_apart = !hn::AllTrue(d, hn::Eq(from_start, one));
+  bool any_close = !hn::AllTrue(d, hn::Eq(from_start, hn::Zero(d)));
+  const bool any_apart = !hn::AllTrue(d, hn::Eq(from_start, one));
   V other_factor, teacher_factor;
   if (any_apart) {
     ForwardKlLanesAs<Form::kApart, kSame>(d, rows, scale, values, other_factor, teacher_factor);
-    any_close = false;
-    for (size_t i = 0; i < lanes; ++i) {
-      if (values[i] < kCloseValue) close[i] = 1;
-      any_close = any_close || close[i] == 1;
+    if (AnyLaneBelow(d, values, kCloseValue)) {
+      any_close = true;
+      for (size_t i = 0; i < lanes; ++i)
+        if (values[i] < kCloseValue) close[i] = 1;
     }
     const V zeroed = hn::IfThenZeroElse(hn::Eq(hn::Load(d, close), one), factor);
     store(hn::Mul(other_factor, zeroed), hn::Mul(teacher_factor, zeroed));
@@ -252,7 +288,11 @@ HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn:
     const V kept = hn::IfThenElseZero(hn::Eq(hn::Load(d, close), one), factor);
     store(hn::Mul(other_factor, kept), hn::Mul(teacher_factor, kept));
   }
-  for (size_t i = 0; i < lanes; ++i) values[i] = (values[i] < 0 ? 0 : values[i]) * term.scale();
+  const typename LaneSums<D>::Wide wide;
+  StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
+    const auto value = hn::LoadU(wide, values + part() * hn::Lanes(wide));
+    return hn::Mul(hn::IfThenElse(hn::Lt(value, hn::Zero(wide)), hn::Zero(wide), value), hn::Set(wide, term.scale()));
+  });
 }
 
 template <bool kSame, class Op, class D>
