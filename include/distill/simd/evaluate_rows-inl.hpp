@@ -94,15 +94,6 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
 // ---- as many rows as lanes
 
 template <class D>
-HWY_INLINE bool AllLanesFinite(D, const double* values) {
-  using Sums = LaneSums<D>;
-  const typename Sums::Wide wide;
-  bool finite = AllFinite(wide, hn::LoadU(wide, values));
-  if constexpr (Sums::kParts == 2) finite = finite && AllFinite(wide, hn::LoadU(wide, values + hn::Lanes(wide)));
-  return finite;
-}
-
-template <class D>
 HWY_INLINE bool LoadTileDirectly([[maybe_unused]] D d, const input_matrix& m, size_t row,
                                  [[maybe_unused]] Real<D>* scratch, LaneTile<Real<D>>& tile) {
   using T = Real<D>;

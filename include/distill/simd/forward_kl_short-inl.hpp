@@ -24,32 +24,48 @@ struct RowVectors {
 
   HWY_INLINE void Set(D d, size_t row, hn::Vec<D> v) { hn::Store(v, d, lanes + row * hn::Lanes(d)); }
 
-  // combine(...combine(lane 0, lane 1)...) of row r in lane r, for the first `rows` rows.
+  // All lanes of row r combined in lane r, for the first `rows` rows.
   template <class F>
-  HWY_INLINE hn::Vec<D> Reduced(D d, [[maybe_unused]] size_t rows, F combine) {
+  HWY_INLINE hn::Vec<D> Reduced([[maybe_unused]] D d, [[maybe_unused]] size_t rows, F combine) const {
 #if HWY_TARGET == HWY_SCALAR
     (void)combine;
     return hn::Load(d, lanes);
+#elif HWY_TARGET <= HWY_AVX3
+    // Rows 0 and 8 on, rows 4 and 12 on; two blocks to a row.
+    const auto even = Eight(d, 0, rows, combine), odd = Eight(d, 4, rows, combine);
+    return combine(hn::OddEvenBlocks(odd, even), hn::SwapAdjacentBlocks(hn::OddEvenBlocks(even, odd)));
+#elif HWY_TARGET == HWY_AVX2
+    const auto lower = Four(d, 0, combine), upper = rows > 4 ? Four(d, 4, combine) : lower;
+    return combine(hn::ConcatLowerLower(d, upper, lower), hn::ConcatUpperUpper(d, upper, lower));
 #else
-    const size_t n = hn::Lanes(d);
-    const hn::RepartitionToWide<D> wide;
-    const hn::Full128<Real<D> > block;
-    for (size_t row = 0; row < rows; row += 4) {
-      Real<D>* p = lanes + row * n;
-      const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n),
-                 e = hn::Load(d, p + 3 * n);
-      const auto ab = hn::BitCast(wide, combine(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-      const auto ce = hn::BitCast(wide, combine(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
-      hn::Store(combine(hn::BitCast(d, hn::InterleaveLower(wide, ab, ce)),
-                        hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce))),
-                d, p);
-      auto total = hn::Load(block, p);
-      for (size_t part = 4; part < n; part += 4) total = combine(total, hn::Load(block, p + part));
-      hn::Store(total, block, lanes + row);  // rows before p are no longer needed
-    }
-    return hn::Load(d, lanes);
+    return Four(d, 0, combine);
 #endif
   }
+
+ private:
+#if HWY_TARGET != HWY_SCALAR
+  // In each 128-bit block, what that block of rows row..row + 3 comes to.
+  template <class F>
+  HWY_INLINE hn::Vec<D> Four(D d, size_t row, F combine) const {
+    const hn::RepartitionToWide<D> wide;
+    const size_t n = hn::Lanes(d);
+    const Real<D>* p = lanes + row * n;
+    const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n), e = hn::Load(d, p + 3 * n);
+    const auto ab = hn::BitCast(wide, combine(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+    const auto ce = hn::BitCast(wide, combine(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+    return combine(hn::BitCast(d, hn::InterleaveLower(wide, ab, ce)),
+                   hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce)));
+  }
+#endif
+#if HWY_TARGET <= HWY_AVX3
+  // Rows first..first + 3 in the lower half, first + 8..first + 11 in the upper, with two of their four blocks left.
+  template <class F>
+  HWY_INLINE hn::Vec<D> Eight(D d, size_t first, size_t rows, F combine) const {
+    const auto lower = rows > first ? Four(d, first, combine) : hn::Zero(d);
+    const auto upper = rows > first + 8 ? Four(d, first + 8, combine) : hn::Zero(d);
+    return combine(hn::ConcatLowerLower(d, upper, lower), hn::ConcatUpperUpper(d, upper, lower));
+  }
+#endif
 };
 
 template <class D, class Student, class Teacher, class Gradient>
@@ -114,7 +130,7 @@ class ForwardKlShortRows {
     HWY_ALIGN T teacher[kMaxLanes];
     HWY_ALIGN T student[kMaxLanes];
     HWY_ALIGN T ratio[kMaxLanes];
-    bool close[kMaxLanes];
+    HWY_ALIGN T close[kMaxLanes];  // 1 or 0
   };
 
   template <bool kSame>
@@ -155,9 +171,8 @@ class ForwardKlShortRows {
     hn::Store(teacher_origin, d, origins.teacher);
     hn::Store(student_origin, d, origins.student);
     hn::Store(kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin), d, origins.ratio);
-    HWY_ALIGN T ranges[kMaxLanes] = {};
-    hn::Store(kSame ? hn::Mul(range, teacher_scale) : range, d, ranges);
-    for (size_t r = 0; r < count; ++r) origins.close[r] = ranges[r] <= T{kCloseRange};
+    const auto close = hn::Le(kSame ? hn::Mul(range, teacher_scale) : range, hn::Set(d, T{kCloseRange}));
+    hn::Store(hn::IfThenElseZero(close, hn::Set(d, T{1})), d, origins.close);
   }
 
   template <Form kForm, bool kSame, bool kStore>
@@ -185,7 +200,7 @@ class ForwardKlShortRows {
       const PairScaleVectors<V> vectors{hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale),
                                         hn::Set(d, origins.teacher[r]), hn::Set(d, origins.student[r]),
                                         hn::Set(d, origins.ratio[r])};
-      const auto sums = origins.close[r] ? StreamRow<Form::kClose, kSame, kStore>(r, rows[r], vectors)
+      const auto sums = origins.close[r] != 0 ? StreamRow<Form::kClose, kSame, kStore>(r, rows[r], vectors)
                                          : StreamRow<Form::kApart, kSame, kStore>(r, rows[r], vectors);
       teacher_.Set(d, r, sums.teacher);
       student_.Set(d, r, sums.other);
@@ -213,17 +228,21 @@ class ForwardKlShortRows {
                           Results& results) {
     const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
     const V one = hn::Set(d, T{1});
-    HWY_ALIGN T close_lanes[kMaxLanes] = {}, weights[kMaxLanes] = {};
-    for (size_t r = 0; r < count; ++r)
-      close_lanes[r] = origins.close[r] ? T{1} : T{0}, weights[r] = job_.weight(rows[r]);
-    const auto close = hn::Eq(hn::Load(d, close_lanes), one);
+    const V close_lanes = hn::Load(d, origins.close);
+    const auto close = hn::Eq(close_lanes, one);
+    V weights = one;
+    if (!job_.weights.empty()) {
+      HWY_ALIGN T lanes[kMaxLanes] = {};
+      for (size_t r = 0; r < count; ++r) lanes[r] = job_.weight(rows[r]);
+      weights = hn::Load(d, lanes);
+    }
     const V teacher = teacher_.Reduced(d, count, add), other = student_.Reduced(d, count, add),
             weighted = ratio_.Reduced(d, count, add);
     const V student = hn::IfThenElse(close, hn::Add(teacher, other), other);
     const V difference = hn::IfThenElse(close, other, hn::Sub(other, teacher));
     const V norm = hn::Div(one, student);
     const V factor =
-        hn::Mul(hn::Mul(hn::Load(d, weights),
+        hn::Mul(hn::Mul(weights,
                         hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() / term_.temperature))),
                 norm);
     // q - p = other * other_factor + teacher * teacher_factor, up to the factor.
@@ -234,7 +253,7 @@ class ForwardKlShortRows {
     teacher_sum.Add(d, teacher), difference_sum.Add(d, difference), weighted_sum.Add(d, weighted);
     origin.Add(d, hn::IfThenZeroElse(close, hn::Load(d, origins.teacher)));
     origin.Add(d, hn::IfThenZeroElse(close, hn::Neg(hn::Load(d, origins.student))));
-    close_sum.Add(d, hn::Load(d, close_lanes));
+    close_sum.Add(d, close_lanes);
     const typename LaneSums<D>::Wide wide;
     const double unit_apart = kSame ? static_cast<double>(scale.teacher_scale) : 1;
     HWY_ALIGN double values[kMaxLanes] = {};
@@ -245,13 +264,19 @@ class ForwardKlShortRows {
       const auto log2_ratio = hn::MulAdd(hn::Mul(weighted_sum.template Part<part()>(), inverse), unit,
                                          origin.template Part<part()>());
       const auto excess = hn::Mul(difference_sum.template Part<part()>(), inverse);
-      return hn::MulAdd(log2_ratio, hn::Set(wide, kLn2), Log1p(wide, excess));
+      return hn::MulAdd(log2_ratio, hn::Set(wide, kLn2), Log1p<false>(wide, excess));
     });
     HWY_ALIGN T largest[kMaxLanes] = {};
-    hn::Store(hn::Max(teacher, student), d, largest);
+    const V larger = hn::Max(teacher, student);
+    hn::Store(larger, d, largest);
     const T limit = T{kLargestLaneSum};
+    const bool all_within = hn::AllTrue(d, hn::Le(larger, hn::Set(d, limit))) && AllLanesFinite(d, values);
+    if (count == hn::Lanes(d) && all_within && !AnyLaneBelow(d, values, kCloseValue)) {
+      for (size_t r = 0; r < count; ++r) job_.loss(0, rows[r]) = values[r] * term_.scale();
+      return;
+    }
     for (size_t r = 0; r < count; ++r) {
-      const bool close_after_all = !origins.close[r] && values[r] < kCloseValue;
+      const bool close_after_all = origins.close[r] == 0 && values[r] < kCloseValue;
       results.fallback[r] = !(largest[r] <= limit) || !std::isfinite(values[r]) || close_after_all;
       job_.loss(0, rows[r]) = HWY_MAX(values[r], 0.0) * term_.scale();
     }

@@ -195,7 +195,16 @@ HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScaleAndRange(D d, const LaneRows<D>
                              hn::IfThenZeroElse(hn::Eq(student, lowest), student));
 }
 
-// Whether a lane's value is below the bound.
+// Of the values of all lanes.
+template <class D>
+HWY_INLINE bool AllLanesFinite(D, const double* values) {
+  using Sums = LaneSums<D>;
+  const typename Sums::Wide wide;
+  bool finite = AllFinite(wide, hn::LoadU(wide, values));
+  if constexpr (Sums::kParts == 2) finite = finite && AllFinite(wide, hn::LoadU(wide, values + hn::Lanes(wide)));
+  return finite;
+}
+
 template <class D>
 HWY_INLINE bool AnyLaneBelow(D, const double* values, double bound) {
   using Sums = LaneSums<D>;
