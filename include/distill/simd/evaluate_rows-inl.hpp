@@ -6,6 +6,7 @@
 #define DISTILL_SIMD_EVALUATE_ROWS_INL_HPP
 #endif
 
+#include <algorithm>
 #include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
