@@ -150,8 +150,9 @@ DISTILL_INLINE double total_of(const row_job& job, const row_options& rows) {
     const auto weighted = [&](std::size_t row) {
       return job.counts(term, row) ? static_cast<double>(job.weight(row)) * losses[row] : 0.0;
     };
-    total += job.factors[i] * (all_alike ? compensated_total(job.rows(), [=](std::size_t row) { return losses[row]; })
-                                         : compensated_total(job.rows(), weighted));
+    total += job.factors[i] *
+             (all_alike ? compensated_total(job.rows(), [=](std::size_t row) { return losses[row]; })
+                        : compensated_total(job.rows(), weighted));
   }
   for (std::size_t row = 0; row < rows.row_values.size(); ++row) {
     double value = 0;

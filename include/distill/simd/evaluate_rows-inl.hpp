@@ -204,7 +204,8 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
   // Every lane counts for every term, and as much.
   bool all_alike = job.weights.empty();
-  for (size_t term = 0; term < job.term_count; ++term) all_alike = all_alike && !job.terms[term].needs_labels();
+  for (size_t term = 0; term < job.term_count; ++term)
+    all_alike = all_alike && !job.terms[term].needs_labels();
   const auto takes_part = [&](size_t i) {
     for (size_t term = 0; term < job.term_count; ++term)
       if (job.counts(job.terms[term], i)) return true;

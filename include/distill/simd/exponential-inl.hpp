@@ -12,7 +12,8 @@
 #include <distill/version.hpp>
 
 #if HWY_HAVE_SCALABLE
-#error "distill: kernels keep vectors in structs, which SVE and RVV do not allow; compile header-only mode without them"
+#error \
+    "distill: kernels keep vectors in structs, which SVE and RVV do not allow; compile header-only mode without them"
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -88,8 +89,8 @@ HWY_INLINE V PowerOfFractionMinus1(D d, V f) {
 }
 
 #if HWY_TARGET <= HWY_AVX3
-// x 2^floor(v). Every lane is selected; without a mask g++ 12 takes the operand that its own header leaves undefined
-// for an uninitialised variable.
+// x 2^floor(v). Every lane is selected; without a mask g++ 12 takes the operand that its own header leaves
+// undefined for an uninitialised variable.
 HWY_INLINE __m512 ScaleByPowerOf2(__m512 x, __m512 v) {
   return _mm512_mask_scalef_ps(x, static_cast<__mmask16>(-1), x, v);
 }
@@ -170,7 +171,8 @@ HWY_INLINE V Log2(D d, V v) {
 }
 
 // log(1 + x) for x > -1, natural, with full relative accuracy near 0: relative error about 2e-7 (float).
-// -inf for -1, inf for inf. In double without kFull the relative error is 5e-11: for values that come from floats.
+// -inf for -1, inf for inf. In double without kFull the relative error is 5e-11: for values that come from
+// floats.
 template <bool kFull = true, class D, class V>
 HWY_INLINE V Log1p(D d, V x) {
   using T = Real<D>;

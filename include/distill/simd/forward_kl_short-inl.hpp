@@ -50,7 +50,8 @@ struct RowVectors {
     const hn::RepartitionToWide<D> wide;
     const size_t n = hn::Lanes(d);
     const Real<D>* p = lanes + row * n;
-    const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n), e = hn::Load(d, p + 3 * n);
+    const auto a = hn::Load(d, p), b = hn::Load(d, p + n), c = hn::Load(d, p + 2 * n),
+               e = hn::Load(d, p + 3 * n);
     const auto ab = hn::BitCast(wide, combine(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
     const auto ce = hn::BitCast(wide, combine(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
     return combine(hn::BitCast(d, hn::InterleaveLower(wide, ab, ce)),
@@ -58,7 +59,8 @@ struct RowVectors {
   }
 #endif
 #if HWY_TARGET <= HWY_AVX3
-  // Rows first..first + 3 in the lower half, first + 8..first + 11 in the upper, with two of their four blocks left.
+  // Rows first..first + 3 in the lower half, first + 8..first + 11 in the upper, with two of their four
+  // blocks left.
   template <class F>
   HWY_INLINE hn::Vec<D> Eight(D d, size_t first, size_t rows, F combine) const {
     const auto lower = rows > first ? Four(d, first, combine) : hn::Zero(d);
@@ -182,10 +184,17 @@ class ForwardKlShortRows {
     T* const e = Exponentials(r);
     T* const other = Others(r);
     PairSums<V> sums{hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    // The row of the next batch is on its way while this one is computed.
+    const size_t next = HWY_MIN(row + batch_, job_.rows() - 1);
+    const Teacher* const next_t = RowOf<Teacher>(job_.teacher, next);
+    const Student* const next_z = RowOf<Student>(job_.student, next);
     size_t j = 0;
-    for (; j + hn::Lanes(d) <= n_; j += hn::Lanes(d))
+    for (; j + hn::Lanes(d) <= n_; j += hn::Lanes(d)) {
+      hwy::Prefetch(next_t + j);
+      hwy::Prefetch(next_z + j);
       StreamVector<kForm, kSame, false, kStore>(d, LoadAs(d, t + j), LoadAs(d, z + j), scale, e + j,
                                                 other + j, sums);
+    }
     if (j < n_)
       StreamVector<kForm, kSame, true, kStore>(d, Logits(t, j), Logits(z, j), scale, e + j, other + j, sums);
     return sums;
@@ -201,7 +210,7 @@ class ForwardKlShortRows {
                                         hn::Set(d, origins.teacher[r]), hn::Set(d, origins.student[r]),
                                         hn::Set(d, origins.ratio[r])};
       const auto sums = origins.close[r] != 0 ? StreamRow<Form::kClose, kSame, kStore>(r, rows[r], vectors)
-                                         : StreamRow<Form::kApart, kSame, kStore>(r, rows[r], vectors);
+                                              : StreamRow<Form::kApart, kSame, kStore>(r, rows[r], vectors);
       teacher_.Set(d, r, sums.teacher);
       student_.Set(d, r, sums.other);
       ratio_.Set(d, r, sums.weighted);
@@ -241,10 +250,9 @@ class ForwardKlShortRows {
     const V student = hn::IfThenElse(close, hn::Add(teacher, other), other);
     const V difference = hn::IfThenElse(close, other, hn::Sub(other, teacher));
     const V norm = hn::Div(one, student);
-    const V factor =
-        hn::Mul(hn::Mul(weights,
-                        hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() / term_.temperature))),
-                norm);
+    const V factor = hn::Mul(
+        hn::Mul(weights, hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() / term_.temperature))),
+        norm);
     // q - p = other * other_factor + teacher * teacher_factor, up to the factor.
     hn::Store(factor, d, results.other_factor);
     const V toward = hn::IfThenElse(close, difference, student);

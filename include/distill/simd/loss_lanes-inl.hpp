@@ -1,4 +1,5 @@
-// Any term on as many rows as a vector has lanes, one row per lane: for few classes, and for column-major logits.
+// Any term on as many rows as a vector has lanes, one row per lane: for few classes, and for column-major
+// logits.
 #if defined(DISTILL_SIMD_LOSS_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_LOSS_LANES_INL_HPP
 #undef DISTILL_SIMD_LOSS_LANES_INL_HPP
@@ -39,7 +40,9 @@ struct LaneSums {
   HWY_INLINE explicit LaneSums(D d) : sum(hn::Zero(d)) {}
   HWY_INLINE void Add(D, hn::Vec<D> v) { sum = hn::Add(sum, v); }
   template <size_t kPart>
-  HWY_INLINE hn::Vec<D> Part() const { return sum; }
+  HWY_INLINE hn::Vec<D> Part() const {
+    return sum;
+  }
   static HWY_INLINE hn::Vec<D> Joined(D, hn::Vec<D> a, hn::Vec<D>) { return a; }
 };
 
@@ -53,7 +56,10 @@ struct LaneSums<D, true> {
   HWY_INLINE void Add(D d, hn::Vec<D> v) { sum.Add(d, v); }
   template <size_t kPart>
   HWY_INLINE hn::Vec<Wide> Part() const {
-    if constexpr (kPart == 0) return sum.lower; else return sum.upper;
+    if constexpr (kPart == 0)
+      return sum.lower;
+    else
+      return sum.upper;
   }
   static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> lower, hn::Vec<Wide> upper) {
     const hn::Half<D> half;
@@ -67,9 +73,13 @@ struct LaneSums<D, true> {
   static constexpr size_t kParts = 1;
   hn::Vec<Wide> sum;
   HWY_INLINE explicit LaneSums(D) : sum(hn::Zero(Wide())) {}
-  HWY_INLINE void Add(D, hn::Vec<D> v) { sum = hn::Add(sum, hn::Set(Wide(), static_cast<double>(hn::GetLane(v)))); }
+  HWY_INLINE void Add(D, hn::Vec<D> v) {
+    sum = hn::Add(sum, hn::Set(Wide(), static_cast<double>(hn::GetLane(v))));
+  }
   template <size_t kPart>
-  HWY_INLINE hn::Vec<Wide> Part() const { return sum; }
+  HWY_INLINE hn::Vec<Wide> Part() const {
+    return sum;
+  }
   static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> a, hn::Vec<Wide>) {
     return hn::Set(d, static_cast<float>(hn::GetLane(a)));
   }
@@ -104,7 +114,8 @@ HWY_INLINE hn::Vec<D> LaneMaximum(D d, const LaneTile<Real<D>>& tile, size_t cla
 // The scale for lanes with these maxima.
 template <bool kSame, class D, class V>
 HWY_INLINE PairScaleVectors<V> LaneScaleFor(D d, V teacher_scale, V student_scale, V t, V z) {
-  const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)), student_origin = hn::Neg(hn::Mul(z, student_scale));
+  const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)),
+          student_origin = hn::Neg(hn::Mul(z, student_scale));
   (void)d;
   return {teacher_scale, student_scale, teacher_origin, student_origin,
           kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin)};
@@ -120,7 +131,8 @@ template <bool kSame, class D>
 HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
   const auto scale = LaneScales(d, rows, term);
   return LaneScaleFor<kSame>(d, hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale),
-                             LaneMaximum(d, rows.teacher, rows.classes), LaneMaximum(d, rows.student, rows.classes));
+                             LaneMaximum(d, rows.teacher, rows.classes),
+                             LaneMaximum(d, rows.student, rows.classes));
 }
 
 // Exponentials of the whole tile into scratch and their sums; `weighted` is Σ e log2(e / student's).
@@ -201,7 +213,8 @@ HWY_INLINE bool AllLanesFinite(D, const double* values) {
   using Sums = LaneSums<D>;
   const typename Sums::Wide wide;
   bool finite = AllFinite(wide, hn::LoadU(wide, values));
-  if constexpr (Sums::kParts == 2) finite = finite && AllFinite(wide, hn::LoadU(wide, values + hn::Lanes(wide)));
+  if constexpr (Sums::kParts == 2)
+    finite = finite && AllFinite(wide, hn::LoadU(wide, values + hn::Lanes(wide)));
   return finite;
 }
 
@@ -227,7 +240,8 @@ HWY_INLINE void ForwardKlLanesAs(D d, const LaneRows<D>& rows, const PairScaleVe
   constexpr std::integral_constant<size_t, 0> first;
   constexpr std::integral_constant<size_t, Sums::kParts - 1> last;
   auto sums = ExponentiateLanes<kForm, kSame, false>(d, rows, scale);
-  if (!AllFinite(wide, sums.weighted.template Part<first>()) || !AllFinite(wide, sums.weighted.template Part<last>()))
+  if (!AllFinite(wide, sums.weighted.template Part<first>()) ||
+      !AllFinite(wide, sums.weighted.template Part<last>()))
     sums = ExponentiateLanes<kForm, kSame, true>(d, rows, scale);
   Sums origin(d);
   if constexpr (kForm == Form::kApart) {
@@ -255,10 +269,11 @@ HWY_INLINE void ForwardKlLanesAs(D d, const LaneRows<D>& rows, const PairScaleVe
   }
 }
 
-// Lanes are evaluated apart unless they are close: from the start, or judged by the value. Which form a lane gets
-// does not depend on its neighbours.
+// Lanes are evaluated apart unless they are close: from the start, or judged by the value. Which form a lane
+// gets does not depend on its neighbours.
 template <bool kSame, class D>
-HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn::Vec<D> factor, double* values) {
+HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn::Vec<D> factor,
+                               double* values) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   const size_t lanes = hn::Lanes(d);
@@ -300,7 +315,8 @@ HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn:
   const typename LaneSums<D>::Wide wide;
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto value = hn::LoadU(wide, values + part() * hn::Lanes(wide));
-    return hn::Mul(hn::IfThenElse(hn::Lt(value, hn::Zero(wide)), hn::Zero(wide), value), hn::Set(wide, term.scale()));
+    return hn::Mul(hn::IfThenElse(hn::Lt(value, hn::Zero(wide)), hn::Zero(wide), value),
+                   hn::Set(wide, term.scale()));
   });
 }
 
@@ -328,7 +344,8 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
     V value_block = hn::Zero(d), slope_block = hn::Zero(d);
     for (size_t c = begin; c < HWY_MIN(rows.classes, begin + kBlockClasses); ++c) {
       const V t = rows.teacher.Class(d, c), z = rows.student.Class(d, c);
-      const V e = hn::LoadU(d, rows.exponentials + c * lanes), difference = hn::LoadU(d, rows.others + c * lanes);
+      const V e = hn::LoadU(d, rows.exponentials + c * lanes),
+              difference = hn::LoadU(d, rows.others + c * lanes);
       Probabilities<V> x;
       x.p = hn::Mul(e, teacher_norm);
       x.q = hn::Mul(hn::Add(e, difference), student_norm);
