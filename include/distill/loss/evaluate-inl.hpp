@@ -118,14 +118,12 @@ DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& 
 }
 
 DISTILL_INLINE bool any_unresolved(const row_job& job) {
-  constexpr std::size_t chains = 8;
-  const std::size_t count = job.term_count * job.rows();
-  double probe[chains] = {};  // stays 0 while all are finite
-  std::size_t i = 0;
-  for (; i + chains <= count; i += chains)
-    for (std::size_t chain = 0; chain < chains; ++chain) probe[chain] += 0 * job.losses[i + chain];
-  for (; i < count; ++i) probe[0] += 0 * job.losses[i];
-  return !std::all_of(probe, probe + chains, [](double x) { return x == 0; });
+  const std::size_t count = job.term_count * job.rows(), even = count / 4 * 4;
+  double probe[4] = {};  // stays 0 while all are finite
+  for (std::size_t i = 0; i < even; i += 4)
+    for (std::size_t chain = 0; chain < 4; ++chain) probe[chain] += 0 * job.losses[i + chain];
+  for (std::size_t i = even; i < count; ++i) probe[0] += 0 * job.losses[i];
+  return probe[0] + probe[1] + probe[2] + probe[3] != 0;
 }
 
 // What each term's sum is divided by; 0 if no row counts.
