@@ -191,17 +191,20 @@ HWY_INLINE void ReadChoice(D d, const gate_job& job, const GateMemory<D>& m, siz
 template <class D>
 HWY_INLINE void GatherLogits(D d, const gate_job& job, const GateMemory<D>& m, const TokenRows<D>& rows) {
   using T = Real<D>;
-  const size_t lanes = hn::Lanes(d);
-  for (size_t r = 0; r < lanes; ++r)
-    for (size_t s = 0; s < job.gate.k; ++s) {
+  const size_t lanes = hn::Lanes(d), k = job.gate.k;
+  const T none = std::numeric_limits<T>::lowest();
+  for (size_t r = 0; r < rows.count; ++r) {
+    const T* const row = rows.at[r];
+    for (size_t s = 0; s < k; ++s) {
       const int32_t id = m.experts[s * lanes + r];
-      T z = std::numeric_limits<T>::lowest();
-      if (r < rows.count && id >= 0) {
-        const T raw = rows.at[r][id];
-        if (raw > z) z = HWY_MIN(raw, std::numeric_limits<T>::max());
-      }
-      m.logits[s * lanes + r] = z;
+      const T z = row[HWY_MAX(id, 0)];
+      m.logits[s * lanes + r] = id < 0 ? none : z;
     }
+  }
+  for (size_t r = rows.count; r < lanes; ++r)
+    for (size_t s = 0; s < k; ++s) m.logits[s * lanes + r] = none;
+  for (size_t i = 0; i < k * lanes; i += lanes)
+    hn::StoreU(Finite(d, hn::LoadU(d, m.logits + i)), d, m.logits + i);
 }
 
 // One tile: experts, weights and statistics of tokens [token, token + count).

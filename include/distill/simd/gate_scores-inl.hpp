@@ -27,6 +27,24 @@ HWY_INLINE V Sigmoid(D d, V z) {
   const V one = hn::Set(d, Real<D>{1}), t = Exponential(d, hn::Neg(hn::Abs(z)));
   return hn::Div(hn::IfThenElse(hn::Lt(z, hn::Zero(d)), t, one), hn::Add(one, t));
 }
+// 1 / v of v in [1, 2]; in float without a division where that is faster, relative error below 1e-7.
+template <class D, class V>
+HWY_INLINE V InverseOfOneToTwo(D d, V v) {
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (sizeof(Real<D>) == 4) {
+    const V guess = hn::ApproximateReciprocal(v);  // 14 bits
+    return hn::MulAdd(guess, hn::NegMulAdd(v, guess, hn::Set(d, 1.0f)), guess);
+  }
+#endif
+  return hn::Div(hn::Set(d, Real<D>{1}), v);
+}
+// A score that experts are only chosen by.
+template <class D, class V>
+HWY_INLINE V SigmoidOfChoice(D d, V z) {
+  const V one = hn::Set(d, Real<D>{1}), t = Exponential(d, hn::Neg(hn::Abs(z)));
+  const V inverse = InverseOfOneToTwo(d, hn::Add(one, t));
+  return hn::IfThenElse(hn::Lt(z, hn::Zero(d)), hn::Mul(t, inverse), inverse);
+}
 template <class D, class V>
 HWY_INLINE V Softplus(D d, V z) {
   return hn::Add(hn::Max(z, hn::Zero(d)), Log1p(d, Exponential(d, hn::Neg(hn::Abs(z)))));
@@ -150,14 +168,20 @@ HWY_INLINE Real<D> SumOfTwoLargest(D d, const Real<D>* values, size_t n) {
   return hn::GetLane(largest) + hn::GetLane(second);
 }
 
+// How many of the largest of a group of n experts its score is the sum of.
+inline size_t LargestInScore(const gate_job& job, size_t n) {
+  const size_t wanted = job.gate.group_score == group_scoring::maximum ? 1
+                        : job.gate.group_score == group_scoring::two_largest
+                            ? 2
+                            : job.gate.k / job.gate.kept_groups;
+  return HWY_MIN(n, HWY_MAX(wanted, size_t{1}));
+}
+
 template <class D>
 HWY_INLINE Real<D> ScoreOfGroup(D d, const gate_job& job, const Real<D>* values, size_t n,
                                 const TopKScratch<Real<D>>& s, int32_t* sorted) {
   using T = Real<D>;
-  size_t wanted = job.gate.group_score == group_scoring::maximum       ? 1
-                  : job.gate.group_score == group_scoring::two_largest ? 2
-                                                                       : job.gate.k / job.gate.kept_groups;
-  wanted = HWY_MIN(n, HWY_MAX(wanted, size_t{1}));
+  const size_t wanted = LargestInScore(job, n);
   if (wanted == 1) {
     auto largest = hn::Neg(hn::Inf(d));
     for (size_t j = 0; j < n; j += hn::Lanes(d)) {
@@ -223,22 +247,40 @@ HWY_INLINE void KeepBestGroups(D d, const gate_job& job, Real<D>* values, Real<D
   }
 }
 
+// A row made of the scores that experts are chosen by, and the factor that these still lack.
+template <class D>
+HWY_INLINE const Real<D>* ScoresOfChoice(D d, const gate_job& job, const Real<D>* row, Real<D>* out,
+                                         Real<D>& factor) {
+  const size_t n = job.expert_count();
+  factor = 1;
+  if (!job.gate.needs_scores() || job.gate.scoring == gate_scoring::top_k_then_softmax) return row;
+  if (job.gate.scoring == gate_scoring::softmax_then_top_k)
+    factor = static_cast<Real<D>>(1 / ExponentiateRow(d, row, n, RowMaximum(d, row, n), out));
+  else if (job.gate.scoring == gate_scoring::sigmoid)
+    for (size_t j = 0; j < n; j += hn::Lanes(d))
+      hn::StoreU(SigmoidOfChoice(d, LoadFinite(d, row, j, n)), d, out + j);
+  else
+    ScoreRow(d, job.gate.scoring, row, n, out);
+  return out;
+}
+
 // What the experts of a token are chosen by: a row prepared for SelectTopK. Needs a spare row.
 template <class D>
-HWY_INLINE void PrepareChoice(D d, const gate_job& job, const Real<D>* row, const Real<D>* bias, Real<D>* out,
-                              Real<D>* spare, const TopKScratch<Real<D>>& s, int32_t* sorted) {
+HWY_INLINE void PrepareChoice(D d, const gate_job& job, const Real<D>* row, const Real<D>* bias,
+                              bool groups_later, Real<D>* out, Real<D>* spare, const TopKScratch<Real<D>>& s,
+                              int32_t* sorted) {
   using T = Real<D>;
   const size_t n = job.expert_count();
-  const bool scored = job.gate.needs_scores();
-  T factor = 1;
-  const T* source = row;
-  if (scored && job.gate.scoring == gate_scoring::softmax_then_top_k) {
-    factor = static_cast<T>(1 / ExponentiateRow(d, row, n, RowMaximum(d, row, n), out));
-    source = out;
-  } else if (scored && job.gate.scoring != gate_scoring::top_k_then_softmax) {
-    ScoreRow(d, job.gate.scoring, row, n, out);
-    source = out;
+  if (bias != nullptr && job.gate.scoring == gate_scoring::sigmoid && n % hn::Lanes(d) == 0) {
+    for (size_t j = 0; j < n; j += hn::Lanes(d)) {
+      const auto score = SigmoidOfChoice(d, Finite(d, hn::LoadU(d, row + j)));
+      hn::StoreU(Finite(d, hn::Add(score, hn::LoadU(d, bias + j))), d, out + j);
+    }
+    if (job.gate.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
+    return;
   }
+  T factor;
+  const T* const source = ScoresOfChoice(d, job, row, out, factor);
   const auto scale = hn::Set(d, factor);
   for (size_t j = 0; j < n; j += hn::Lanes(d)) {
     auto v = hn::Mul(LoadFinite(d, source, j, n), scale);
@@ -246,7 +288,7 @@ HWY_INLINE void PrepareChoice(D d, const gate_job& job, const Real<D>* row, cons
     if (n - j < hn::Lanes(d)) v = hn::IfThenElse(hn::FirstN(d, n - j), v, hn::Neg(hn::Inf(d)));
     hn::StoreU(v, d, out + j);
   }
-  if (job.gate.has_groups()) KeepBestGroups(d, job, out, spare, s, sorted);
+  if (job.gate.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -7,7 +7,7 @@
 #define DISTILL_SIMD_GATE_SELECTION_INL_HPP
 #endif
 
-#include <distill/simd/gate_scores-inl.hpp>
+#include <distill/simd/gate_groups-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -270,9 +270,9 @@ HWY_INLINE size_t CollectCandidates(D d, const GateMemory<D>& m, const Real<D>* 
 
 template <bool kPrepared, class D>
 HWY_NOINLINE void SelectCandidates(D d, const gate_job& job, const GateMemory<D>& m,
-                                   const Real<D>* const* choice, size_t count) {
+                                   const Real<D>* const* choice, size_t n, size_t count) {
   using T = Real<D>;
-  const size_t n = job.expert_count(), k = job.gate.k, lanes = hn::Lanes(d);
+  const size_t k = job.gate.k, lanes = hn::Lanes(d);
   HWY_ALIGN T slots[kCandidates * hn::MaxLanes(D())];
   HWY_ALIGN T across[kCandidates * hn::MaxLanes(D())];
   HWY_ALIGN T pivots[hn::MaxLanes(D())];
@@ -306,20 +306,29 @@ template <class D>
 HWY_INLINE void SelectRows(D d, const gate_job& job, const GateMemory<D>& m, const TokenRows<D>& rows) {
   using T = Real<D>;
   const bool is_prepared = job.gate.needs_scores() || job.gate.has_groups();
+  const bool has_candidates = sizeof(T) == 4 && HWY_TARGET != HWY_SCALAR && job.gate.k <= kMostInserted;
+  const bool groups_later = has_candidates && GroupsInTiles(job);
   const T* choice[HWY_MAX_BYTES / sizeof(T)];
   for (size_t r = 0; r < rows.count; ++r) {
     choice[r] = rows.at[r];
     if (!is_prepared) continue;
     T* const out = m.prepared + r * job.scratch.pitch;
-    PrepareChoice(d, job, rows.at[r], job.gate.expert_bias.empty() ? nullptr : m.bias, out, m.exponentials,
-                  m.top_k, m.sorted);
+    PrepareChoice(d, job, rows.at[r], job.gate.expert_bias.empty() ? nullptr : m.bias, groups_later, out,
+                  m.exponentials, m.top_k, m.sorted);
     choice[r] = out;
   }
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (sizeof(T) == 4) {
-    if (job.gate.k <= kMostInserted) {
-      if (is_prepared) return SelectCandidates<true>(d, job, m, choice, rows.count);
-      return SelectCandidates<false>(d, job, m, choice, rows.count);
+    const size_t n = job.expert_count();
+    if (groups_later) {
+      KeptGroups<D> kept;
+      KeepBestGroupsOfTile(d, job, m.prepared, rows.count, kept);
+      SelectCandidates<true>(d, job, m, choice, n / job.gate.groups * job.gate.kept_groups, rows.count);
+      return RestoreExperts(d, job, kept, m.experts);
+    }
+    if (has_candidates) {
+      if (is_prepared) return SelectCandidates<true>(d, job, m, choice, n, rows.count);
+      return SelectCandidates<false>(d, job, m, choice, n, rows.count);
     }
   }
 #endif
