@@ -81,8 +81,9 @@ contender training(const gate_task& what, problem<float>& task) {
     for (std::size_t e = 0; e < extent.columns; ++e)
       s->slopes[e] = switch_coefficient * static_cast<double>(extent.columns) *
                      static_cast<double>(s->counts[e]) / (static_cast<double>(what.k) * tokens * tokens);
-    for (std::size_t i = 0; i < s->experts.size(); ++i)
-      s->upstream[i] = task.teacher[i / what.k * extent.columns + static_cast<std::size_t>(s->experts[i])];
+    for (std::size_t t = 0, i = 0; t < extent.rows; ++t)
+      for (std::size_t slot = 0; slot < what.k; ++slot, ++i)
+        s->upstream[i] = task.teacher[t * extent.columns + static_cast<std::size_t>(s->experts[i])];
     s->gate.backward(logits, s->routing(extent),
                      distill::matrix_view(s->upstream.data(), extent.rows, what.k),
                      distill::matrix_view(task.output.data(), extent.rows, extent.columns),

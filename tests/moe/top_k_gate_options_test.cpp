@@ -98,9 +98,9 @@ TEST_CASE("statistics against the oracle, added to what is there") {
         std::int64_t count = 0;
         for (std::size_t t = 0; t < tokens; ++t) {
           if (b.mask[t] == 0) continue;
-          ++count;
           for (const std::int32_t id : to.row(t)) ++assignments[static_cast<std::size_t>(id)];
-          if (t == 0) continue;
+          if (t == 0) continue;  // not finite
+          ++count;
           const gate_oracle::row z = exact_row(b.logits, t), p = gate_oracle::probabilities(s.oracle, z);
           for (std::size_t e = 0; e < experts; ++e) sums[e] += p[e];
           squares += gate_oracle::log_sum_exp(s.oracle, z) * gate_oracle::log_sum_exp(s.oracle, z);

@@ -24,8 +24,21 @@ template <class D>
 HWY_INLINE void ReadUpstream(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
   using T = Real<D>;
   const size_t lanes = hn::Lanes(d), k = job.gate.k;
-  for (size_t i = 0; i < k * lanes; ++i) m.upstream[i] = 0;
   if (job.weight_gradient.data == nullptr) return;
+  if constexpr (sizeof(T) == 4) {
+    const hn::RebindToSigned<D> di;
+    const input_matrix& g = job.weight_gradient;
+    if (count == lanes && IsContiguousRowOf<T>(g) &&
+        LoadWholeTile(d, static_cast<const T*>(g.data) + static_cast<ptrdiff_t>(token) * g.row_stride,
+                      g.row_stride, k, m.upstream)) {
+      for (size_t i = 0; i < k * lanes; i += lanes) {
+        const auto is_none = hn::RebindMask(d, hn::Lt(hn::LoadU(di, m.experts + i), hn::Zero(di)));
+        hn::StoreU(hn::IfThenZeroElse(is_none, hn::LoadU(d, m.upstream + i)), d, m.upstream + i);
+      }
+      return;
+    }
+  }
+  for (size_t i = 0; i < k * lanes; ++i) m.upstream[i] = 0;
   for (size_t r = 0; r < count; ++r)
     WithRow(job.weight_gradient, token + r, [&](auto* p) {
       for (size_t s = 0; s < k; ++s)
@@ -187,13 +200,68 @@ HWY_INLINE void ReadSlopes(D, const gate_job& job, const GateMemory<D>& m, size_
     m.bias[e] = e < job.expert_count() ? static_cast<T>(job.slopes(sequence, e)) : T{0};
 }
 
+// The logits at the experts of a tile whose tokens are lanes; none has the score 0.
+template <class D>
+HWY_INLINE void GatherAcross(D d, const gate_job& job, const GateMemory<D>& m,
+                             const LaneTile<Real<D>>& tile) {
+  using T = Real<D>;
+  const size_t lanes = hn::Lanes(d), n = job.expert_count(), k = job.gate.k;
+  if constexpr (sizeof(T) == 4) {
+    const hn::RebindToSigned<D> di;
+    if (n <= kCompared) {
+      for (size_t s = 0; s < k; ++s) {
+        const auto id = hn::LoadU(di, m.experts + s * lanes);
+        auto z = hn::Set(d, std::numeric_limits<T>::lowest());
+        for (size_t e = 0; e < n; ++e) {
+          const auto is_chosen = hn::RebindMask(d, hn::Eq(id, hn::Set(di, static_cast<int32_t>(e))));
+          z = hn::IfThenElse(is_chosen, tile.Class(d, e), z);
+        }
+        hn::StoreU(Finite(d, z), d, m.logits + s * lanes);
+      }
+      return;
+    }
+  }
+  for (size_t s = 0; s < k; ++s)
+    for (size_t r = 0; r < lanes; ++r) {
+      const int32_t id = m.experts[s * lanes + r];
+      const T z = tile.data[static_cast<ptrdiff_t>(HWY_MAX(id, 0)) * tile.pitch + static_cast<ptrdiff_t>(r)];
+      m.logits[s * lanes + r] = id < 0 ? std::numeric_limits<T>::lowest() : FiniteScalar(z);
+    }
+}
+
+// Adds what belongs to the experts of a tile to the dense gradient in `exponentials`.
+template <class D>
+HWY_INLINE void ScatterAcross(D d, const gate_job& job, const GateMemory<D>& m) {
+  const size_t lanes = hn::Lanes(d), n = job.expert_count(), k = job.gate.k;
+  if constexpr (sizeof(Real<D>) == 4) {
+    const hn::RebindToSigned<D> di;
+    if (n <= kCompared) {
+      for (size_t e = 0; e < n; ++e) {
+        const auto id = hn::Set(di, static_cast<int32_t>(e));
+        auto sum = hn::LoadU(d, m.exponentials + e * lanes);
+        for (size_t s = 0; s < k; ++s) {
+          const auto is_chosen = hn::RebindMask(d, hn::Eq(hn::LoadU(di, m.experts + s * lanes), id));
+          sum = hn::Add(sum, hn::IfThenElseZero(is_chosen, hn::LoadU(d, m.upstream + s * lanes)));
+        }
+        hn::StoreU(sum, d, m.exponentials + e * lanes);
+      }
+      return;
+    }
+  }
+  for (size_t s = 0; s < k; ++s)
+    for (size_t r = 0; r < lanes; ++r)
+      if (m.experts[s * lanes + r] >= 0)
+        m.exponentials[static_cast<size_t>(m.experts[s * lanes + r]) * lanes + r] +=
+            m.upstream[s * lanes + r];
+}
+
 // Few experts, normalised softmax weights: one token per lane throughout.
 template <class D>
 HWY_INLINE void BackwardAcross(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
   using T = Real<D>;
   using V = hn::Vec<D>;
-  const size_t lanes = hn::Lanes(d), n = job.expert_count(), k = job.gate.k;
-  const bool has_slopes = job.slopes.rows() > 0;
+  const size_t lanes = hn::Lanes(d), n = job.expert_count();
+  const bool has_slopes = job.slopes.rows() > 0, has_weights = job.weight_gradient.data != nullptr;
   const auto tile = LoadRowTile(d, job.logits, token, count, m.tile, m.staging);
   V maximum = hn::Set(d, std::numeric_limits<T>::lowest()), difference = hn::Zero(d);
   for (size_t e = 0; e < n; ++e) {
@@ -213,20 +281,16 @@ HWY_INLINE void BackwardAcross(D d, const gate_job& job, const GateMemory<D>& m,
   DenseTerms<T> dense;
   ReadChoice(d, job, m, token, count);
   ReadUpstream(d, job, m, token, count);
-  if (job.weight_gradient.data != nullptr) {
-    for (size_t s = 0; s < k; ++s)
-      for (size_t r = 0; r < lanes; ++r) {
-        const int32_t id = m.experts[s * lanes + r];
-        m.logits[s * lanes + r] =
-            id < 0 ? std::numeric_limits<T>::lowest()
-                   : FiniteScalar(
-                         tile.data[static_cast<ptrdiff_t>(id) * tile.pitch + static_cast<ptrdiff_t>(r)]);
-      }
+  if (has_weights) {
+    GatherAcross(d, job, m, tile);
     PassThroughWeights(d, job, m, sums, dense);
   }
-  HWY_ALIGN T counted[hn::MaxLanes(D())] = {};
-  for (size_t r = 0; r < count; ++r) counted[r] = static_cast<T>(job.is_counted(token + r));
-  const auto is_finite = hn::And(hn::Eq(difference, hn::Zero(d)), hn::Gt(hn::Load(d, counted), hn::Zero(d)));
+  auto is_finite = hn::Eq(difference, hn::Zero(d));
+  if (!job.token_mask.empty()) {
+    HWY_ALIGN T counted[hn::MaxLanes(D())] = {};
+    for (size_t r = 0; r < count; ++r) counted[r] = static_cast<T>(job.is_counted(token + r));
+    is_finite = hn::And(is_finite, hn::Gt(hn::Load(d, counted), hn::Zero(d)));
+  }
   const V inverse = hn::IfThenElseZero(is_finite, hn::Div(hn::Set(d, T{1}), sum));
   const V log_sum = hn::Add(maximum, Log1p(d, hn::Sub(sum, hn::Set(d, T{1}))));
   const V shift = hn::MulSub(hn::IfThenElseZero(is_finite, log_sum),
@@ -236,11 +300,7 @@ HWY_INLINE void BackwardAcross(D d, const gate_job& job, const GateMemory<D>& m,
     hn::StoreU(hn::Mul(p, hn::Add(hn::Set(d, has_slopes ? m.bias[e] : T{0}), shift)), d,
                m.exponentials + e * lanes);
   }
-  for (size_t s = 0; s < k && job.weight_gradient.data != nullptr; ++s)
-    for (size_t r = 0; r < count; ++r)
-      if (m.experts[s * lanes + r] >= 0)
-        m.exponentials[static_cast<size_t>(m.experts[s * lanes + r]) * lanes + r] +=
-            m.upstream[s * lanes + r];
+  if (has_weights) ScatterAcross(d, job, m);
   if (job.accumulate) {
     input_matrix before;
     before.data = job.gradient.data, before.type = job.gradient.type;

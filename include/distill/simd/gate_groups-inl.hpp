@@ -25,7 +25,7 @@ struct KeptGroups {
   HWY_ALIGN int32_t moves[kMostTileGroups * hn::MaxLanes(D())];
 };
 
-inline bool GroupsInTiles(const gate_job& job) {
+inline bool GroupsInTiles([[maybe_unused]] const gate_job& job) {
 #if HWY_TARGET == HWY_SCALAR
   return false;
 #else

@@ -13,6 +13,10 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Up to so many experts, one token per lane, every expert is compared with the chosen ones; with more it is
+// cheaper to go to them lane by lane.
+inline constexpr size_t kCompared = 16;
+
 // The softmax of each lane's token: its maximum, Σ exp(z - maximum), and their log Σ exp.
 template <class T>
 struct TokenSums {
@@ -180,9 +184,41 @@ HWY_INLINE void StoreTile(D d, const gate_job& job, const GateMemory<D>& m, size
   }
 }
 
+// A tile from rows of k entries, one row for each lane.
+template <class D, class T>
+HWY_INLINE bool LoadWholeTile([[maybe_unused]] D d, [[maybe_unused]] const T* rows,
+                              [[maybe_unused]] ptrdiff_t pitch, [[maybe_unused]] size_t k,
+                              [[maybe_unused]] T* tile) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == 4) {
+    if (k == 1 && pitch == 1) return hn::StoreU(hn::LoadU(d, rows), d, tile), true;
+    if (k == 2 && pitch == 2) {
+      hn::Vec<D> first, second;
+      hn::LoadInterleaved2(d, rows, first, second);
+      hn::StoreU(first, d, tile), hn::StoreU(second, d, tile + hn::Lanes(d));
+      return true;
+    }
+    if (k >= 4) {
+      const hn::Rebind<float, D> df;
+      LoadTransposed(df, reinterpret_cast<const float*>(rows), pitch, k, reinterpret_cast<float*>(tile));
+      return true;
+    }
+  }
+#endif
+  return false;
+}
+
 // A replayed choice: the tile of experts, and the logits at them; none has the score 0.
 template <class D>
 HWY_INLINE void ReadChoice(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
+  if constexpr (sizeof(Real<D>) == 4) {
+    const hn::RebindToSigned<D> di;
+    const int32_t* const first =
+        job.experts.data_handle() + static_cast<ptrdiff_t>(token) * job.experts.stride(0);
+    if (count == hn::Lanes(d) && job.token_mask.empty() && (job.experts.stride(1) == 1 || job.gate.k == 1) &&
+        LoadWholeTile(di, first, job.experts.stride(0), job.gate.k, m.experts))
+      return;
+  }
   for (size_t r = 0; r < hn::Lanes(d); ++r)
     for (size_t s = 0; s < job.gate.k; ++s)
       m.experts[s * hn::Lanes(d) + r] =
@@ -207,12 +243,54 @@ HWY_INLINE void GatherLogits(D d, const gate_job& job, const GateMemory<D>& m, c
     hn::StoreU(Finite(d, hn::LoadU(d, m.logits + i)), d, m.logits + i);
 }
 
+// Adds up what a tile's counted tokens chose.
+template <class D>
+HWY_INLINE void CountExperts(D d, const gate_job& job, const GateMemory<D>& m, uint64_t counted,
+                             int64_t* assignments) {
+  const size_t k = job.gate.k, lanes = hn::Lanes(d), n = job.expert_count();
+  if constexpr (sizeof(Real<D>) == 4) {
+    const hn::RebindToSigned<D> di;
+    if (n <= kCompared && counted == (uint64_t{1} << lanes) - 1) {
+      for (size_t e = 0; e < n; ++e) {
+        const auto id = hn::Set(di, static_cast<int32_t>(e));
+        size_t total = 0;
+        for (size_t s = 0; s < k; ++s)
+          total += hn::CountTrue(di, hn::Eq(hn::LoadU(di, m.experts + s * lanes), id));
+        assignments[e] += static_cast<int64_t>(total);
+      }
+      return;
+    }
+  }
+  for (; counted != 0; counted &= counted - 1) {
+    const size_t r = hwy::Num0BitsBelowLS1Bit_Nonzero64(counted);
+    for (size_t s = 0; s < k; ++s)
+      if (m.experts[s * lanes + r] >= 0) ++assignments[m.experts[s * lanes + r]];
+  }
+}
+
+template <class D>
+HWY_INLINE void CountTile(D d, const gate_job& job, const GateMemory<D>& m, uint64_t counted, uint64_t finite,
+                          const TokenSums<Real<D>>& sums, const ChunkCounters& chunk) {
+  constexpr size_t kParts = 4;  // added apart, so that they need not wait for each other
+  finite &= counted;
+  chunk.tokens[0] += static_cast<int64_t>(hwy::PopCount(finite));
+  chunk.tokens[1] += static_cast<int64_t>(hwy::PopCount(counted & ~finite));
+  CountExperts(d, job, m, counted, chunk.assignments);
+  if (!job.sums_probabilities) return;
+  double squares[kParts] = {};
+  for (size_t r = 0; r < hn::Lanes(d); ++r) {
+    const double log_sum = (finite >> r & 1) != 0 ? static_cast<double>(sums.log_sum[r]) : 0;
+    squares[r % kParts] += log_sum * log_sum;
+  }
+  *chunk.squares += (squares[0] + squares[1]) + (squares[2] + squares[3]);
+}
+
 // One tile: experts, weights and statistics of tokens [token, token + count).
 template <class D>
 HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count,
                           const ChunkCounters& chunk) {
   using T = Real<D>;
-  const size_t k = job.gate.k, lanes = hn::Lanes(d), n = job.expert_count();
+  const size_t n = job.expert_count();
   uint64_t counted = (uint64_t{1} << count) - 1, finite = 0;
   if (!job.token_mask.empty())
     for (size_t r = 0; r < count; ++r)
@@ -241,16 +319,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
   if (job.sums_probabilities) sums.TakeLogarithms(d);
   WeighTile(d, job, m, sums);
   StoreTile(d, job, m, token, count, counted);
-  if (!job.counts) return;
-  for (size_t r = 0; r < count; ++r) {
-    if ((counted >> r & 1) == 0) continue;
-    const bool is_finite = (finite >> r & 1) != 0;
-    ++chunk.tokens[is_finite ? 0 : 1];
-    for (size_t s = 0; s < k; ++s)
-      if (m.experts[s * lanes + r] >= 0) ++chunk.assignments[m.experts[s * lanes + r]];
-    if (is_finite && job.sums_probabilities)
-      *chunk.squares += static_cast<double>(sums.log_sum[r]) * static_cast<double>(sums.log_sum[r]);
-  }
+  if (job.counts) CountTile(d, job, m, counted, finite, sums, chunk);
 }
 
 // Carries the sums of the compute type over to the chunk's doubles.
