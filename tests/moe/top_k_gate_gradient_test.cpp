@@ -171,3 +171,50 @@ TEST_CASE("the gradient at the chosen experts is the dense one there") {
       }
   });
 }
+
+TEST_CASE("the gradient given for a choice that is none does not matter") {
+  on_every_target([] {
+    for (const auto& [experts, k] : {std::pair<std::size_t, std::size_t>{8, 2}, {64, 6}}) {
+      const guarded_matrix<float> logits(32, support::independent_logits(32, experts, 3, 2).student);
+      guarded_matrix<float> upstream(32, support::independent_logits(32, k, 4, 1).student),
+          gradient(32, experts);
+      routed<float> to(32, k);
+      const distill::top_k_gate gate{.k = k};
+      gate(logits.view(), to.view());
+      for (std::size_t t = 0; t < 32; ++t) {
+        to.experts[t * k + k - 1] = -1;
+        upstream(t, k - 1) = std::nanf("");
+      }
+      gate.backward(logits.view(), to.view(), upstream.view(), gradient.view());
+      for (std::size_t t = 0; t < 32; ++t)
+        for (std::size_t e = 0; e < experts; ++e) CHECK(std::isfinite(gradient.at(t, e)));
+    }
+  });
+}
+
+TEST_CASE("rows that are not finite have no part in slopes, nor does a sum of scores that is held") {
+  on_every_target([] {
+    for (const std::size_t experts : {std::size_t{8}, std::size_t{64}}) {
+      guarded_matrix<float> logits(20, support::independent_logits(20, experts, 3, 2).student),
+          gradient(20, experts);
+      logits(3, 5) = std::numeric_limits<float>::infinity();
+      std::vector<double> slopes(experts);
+      for (std::size_t e = 0; e < experts; ++e) slopes[e] = static_cast<double>(e) + 1;
+      routed<float> to(20, 2);
+      distill::top_k_gate gate{.k = 2};
+      gate(logits.view(), to.view());
+      gate.backward(logits.view(), to.view(), distill::no_weight_gradient, gradient.view(),
+                    {.probability_slopes = {slopes.data(), 1, experts}});
+      for (std::size_t e = 0; e < experts; ++e) {
+        CHECK(gradient.at(3, e) == 0);
+        CHECK(gradient.at(4, e) != 0);
+      }
+      for (std::size_t e = 0; e < experts; ++e) logits(4, e) = e == 1 ? -87.4f : -500.0f;
+      gate.scoring = distill::gate_scoring::sigmoid;
+      gate.backward(logits.view(), to.view(), distill::no_weight_gradient, gradient.view(),
+                    {.probability_slopes = {slopes.data(), 1, experts}});
+      const double held = static_cast<double>(std::numeric_limits<float>::min());
+      CHECK(std::abs(static_cast<double>(gradient.at(4, 1)) - slopes[1] * std::exp(-87.4) / held) <= 1e-4);
+    }
+  });
+}

@@ -140,3 +140,20 @@ TEST_CASE("a bias that is not finite chooses, and no more") {
     for (std::size_t i = 0; i < 3; ++i) CHECK(to.weights.at(0, i) > 0.2);
   });
 }
+
+TEST_CASE("scores that differ by little more than their rounding choose in their order") {
+  on_every_target([] {
+    constexpr std::size_t experts = 256, k = 8;
+    guarded_matrix<float> logits(16, experts);
+    for (std::size_t t = 0; t < 16; ++t)
+      for (std::size_t e = 0; e < experts; ++e)  // each 1e-6 of a score above the one before
+        logits(t, (e * 77 + t) % experts) = static_cast<float>(e) * 4e-6f - 0.3f * static_cast<float>(t);
+    const std::vector<float> bias(experts, 0.0f);
+    routed<float> to(16, k);
+    distill::top_k_gate{.k = k, .scoring = distill::gate_scoring::sigmoid, .expert_bias = bias}(logits.view(),
+                                                                                                to.view());
+    for (std::size_t t = 0; t < 2; ++t)
+      for (std::size_t i = 0; i < k; ++i)
+        CHECK(to.row(t)[i] == static_cast<std::int32_t>(((experts - 1 - i) * 77 + t) % experts));
+  });
+}

@@ -24,11 +24,10 @@ template <class D>
 HWY_INLINE void ReadUpstream(D d, const gate_job& job, const GateMemory<D>& m, size_t token, size_t count) {
   using T = Real<D>;
   const size_t lanes = hn::Lanes(d), k = job.gate.k;
-  if (job.weight_gradient.data == nullptr) return;
   if constexpr (sizeof(T) == 4) {
     const hn::RebindToSigned<D> di;
     const input_matrix& g = job.weight_gradient;
-    if (count == lanes && IsContiguousRowOf<T>(g) &&
+    if (g.data != nullptr && count == lanes && IsContiguousRowOf<T>(g) &&
         LoadWholeTile(d, static_cast<const T*>(g.data) + static_cast<ptrdiff_t>(token) * g.row_stride,
                       g.row_stride, k, m.upstream)) {
       for (size_t i = 0; i < k * lanes; i += lanes) {
@@ -39,6 +38,7 @@ HWY_INLINE void ReadUpstream(D d, const gate_job& job, const GateMemory<D>& m, s
     }
   }
   for (size_t i = 0; i < k * lanes; ++i) m.upstream[i] = 0;
+  if (job.weight_gradient.data == nullptr) return;
   for (size_t r = 0; r < count; ++r)
     WithRow(job.weight_gradient, token + r, [&](auto* p) {
       for (size_t s = 0; s < k; ++s)
