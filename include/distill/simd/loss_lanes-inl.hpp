@@ -337,7 +337,20 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
   const V student_norm = hn::Div(one, hn::Add(teacher_sum, difference_sum));
   const V excess = hn::Mul(difference_sum, teacher_norm);
   const V norm_difference = hn::Neg(hn::Mul(excess, student_norm));
-  const V log_sum_ratio = Log1p(d, excess), log_teacher_sum = Log1p(d, hn::Sub(teacher_sum, one));
+  // In double, kept as two floats: an error here would be the same in every class, and would not cancel.
+  const auto log_of_ratio = [&](auto part) HWY_ATTR {
+    const auto norm = hn::Div(hn::Set(wide, 1.0), sums.teacher.template Part<part()>());
+    return Log1p<sizeof(T) == 8>(wide, hn::Mul(sums.other.template Part<part()>(), norm));
+  };
+  constexpr std::integral_constant<size_t, 0> first;
+  constexpr std::integral_constant<size_t, Sums::kParts - 1> last;
+  const auto first_log = log_of_ratio(first), last_log = log_of_ratio(last);
+  const V log_sum_ratio = Sums::Joined(d, first_log, last_log);
+  Sums rounded(d);
+  rounded.Add(d, log_sum_ratio);
+  const V log_sum_ratio_rest = Sums::Joined(d, hn::Sub(first_log, rounded.template Part<first()>()),
+                                            hn::Sub(last_log, rounded.template Part<last()>()));
+  const V log_teacher_sum = Log1p(d, hn::Sub(teacher_sum, one));
   const V log_student_sum = hn::Add(log_teacher_sum, log_sum_ratio);
   Sums value(d), mean_slope(d);
   for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
@@ -351,7 +364,7 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
       x.q = hn::Mul(hn::Add(e, difference), student_norm);
       x.difference = hn::MulAdd(difference, student_norm, hn::Mul(e, norm_difference));
       x.origin_log_ratio = hn::Mul(Log2Ratio<kSame>(d, t, z, scale), ln2);
-      x.log_ratio = hn::Add(x.origin_log_ratio, log_sum_ratio);
+      x.log_ratio = hn::Add(hn::Add(x.origin_log_ratio, log_sum_ratio_rest), log_sum_ratio);
       x.log_p = hn::MulSub(hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin), ln2, log_teacher_sum);
       x.log_q = hn::MulSub(hn::MulAdd(z, scale.student_scale, scale.student_origin), ln2, log_student_sum);
       V f, qu;
