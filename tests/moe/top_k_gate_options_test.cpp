@@ -122,8 +122,11 @@ TEST_CASE("statistics against the oracle, added to what is there") {
 }
 
 TEST_CASE("the executor leaves no trace in routing, statistics and gradients") {
-  for (const auto& [tokens, experts, k] :
-       {std::tuple<std::size_t, std::size_t, std::size_t>{1000, 8, 2}, {700, 64, 6}, {333, 100, 12}}) {
+  struct extents {
+    std::size_t tokens, experts, k;
+  };
+  for (const extents& x : {extents{1000, 8, 2}, {700, 64, 6}, {333, 100, 12}}) {
+    const std::size_t tokens = x.tokens, experts = x.experts, k = x.k;
     const batch b(tokens, experts);
     const distill::top_k_gate gate{.k = k, .jitter = experts == 64 ? 0.1 : 0};
     const guarded_matrix<float> g(tokens, support::independent_logits(tokens, k, 4, 1).student);
