@@ -1,20 +1,24 @@
 // The adapter against its definition in long double, finite differences, every target and executor.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/alignment/adapter.hpp>
+#include <distill/dispatch.hpp>
+#include <distill/execution/executor.hpp>
+#include <distill/execution/workspace.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <string>
 #include <vector>
 
 #include "alignment/plain_product.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/random_logits.hpp"
 
 using namespace distill;
 using namespace support;
 
 namespace {
-
-const plain_product product;
 
 std::vector<adapter> all_adapters() {
   return {{.student_width = 7, .teacher_width = 19},
@@ -132,10 +136,6 @@ void check_forward(const adapter& a, double allowed) {
   }
   CHECK(static_cast<double>(worst / largest) < allowed);
 }
-
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
 
 }  // namespace
 

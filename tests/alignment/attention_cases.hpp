@@ -17,6 +17,11 @@ namespace attention_cases {
 
 using attention_oracle::number;
 
+template <class Loss>
+constexpr attention_oracle::formula formula_of =
+    std::is_same_v<Loss, distill::attention_kl> ? attention_oracle::formula::kl
+                                                : attention_oracle::formula::mse;
+
 enum class memory {
   compact,
   heads_inside,

@@ -6,22 +6,18 @@
 
 using namespace attention_cases;
 using attention_oracle::divisor;
-using attention_oracle::formula;
 using distill::attention_kl;
 using distill::attention_mse;
 using distill::head_map;
 
 namespace {
 
-struct shape {
+struct map_shape {
   std::size_t batch, heads, queries, keys;
 };
 
-template <class Loss>
-constexpr formula formula_of = std::is_same_v<Loss, attention_kl> ? formula::kl : formula::mse;
-
 template <class Loss, class S, class T = S, class G = S>
-void check(const shape& extent, const masks& mask, double allowed, memory how = memory::compact,
+void check(const map_shape& extent, const masks& mask, double allowed, memory how = memory::compact,
            divisor by = divisor::rows) {
   const auto [batch, heads, queries, keys] = extent;
   const auto visible = mask.visible(queries, keys);
@@ -56,8 +52,8 @@ void check(const shape& extent, const masks& mask, double allowed, memory how = 
 }  // namespace
 
 TEMPLATE_TEST_CASE("every mask against the oracle", "", attention_kl, attention_mse) {
-  for (const shape& extent : {shape{3, 2, 7, 7}, shape{2, 3, 5, 41}, shape{2, 1, 40, 40},
-                              shape{2, 2, 19, 600}, shape{1, 1, 1, 1}, shape{2, 2, 9, 4}})
+  for (const map_shape& extent : {map_shape{3, 2, 7, 7}, map_shape{2, 3, 5, 41}, map_shape{2, 1, 40, 40},
+                                  map_shape{2, 2, 19, 600}, map_shape{1, 1, 1, 1}, map_shape{2, 2, 9, 4}})
     for (const masks& mask : every_mask(extent.batch, extent.queries, extent.keys, 7)) {
       check<TestType, double>(extent, mask, extent.keys == 1 ? 1e-15 : 1e-12);
       check<TestType, float>(extent, mask, 2e-6);

@@ -6,7 +6,6 @@
 
 using namespace attention_cases;
 using attention_oracle::divisor;
-using attention_oracle::formula;
 using distill::attention_kl;
 using distill::attention_mse;
 using distill::head_map;
@@ -14,12 +13,9 @@ using distill::queries_keys;
 
 namespace {
 
-struct shape {
+struct product_shape {
   std::size_t batch, heads, key_heads, queries, keys, width, teacher_width;
 };
-
-template <class Loss>
-constexpr formula formula_of = std::is_same_v<Loss, attention_kl> ? formula::kl : formula::mse;
 
 // Masked positions of queries and keys hold NaN in the model, 0 for the oracle, which sees no masks in its
 // products.
@@ -41,7 +37,7 @@ struct models {
   guarded_tensor<S> student_q, student_k, dq, dk;
   guarded_tensor<T> teacher_q, teacher_k;
 
-  models(const shape& e, const masks& mask, std::size_t teacher_heads, memory how)
+  models(const product_shape& e, const masks& mask, std::size_t teacher_heads, memory how)
       : q(random_tensor(e.batch, e.heads, e.queries, e.width, 1, 1)),
         k(random_tensor(e.batch, e.key_heads, e.keys, e.width, 2, 1)),
         tq(random_tensor(e.batch, teacher_heads, e.queries, e.teacher_width, 3, 1)),
@@ -66,7 +62,7 @@ struct models {
 };
 
 template <class Loss, class S, class T = S>
-void check(const shape& e, const masks& mask, double allowed, memory how = memory::compact) {
+void check(const product_shape& e, const masks& mask, double allowed, memory how = memory::compact) {
   models<S, T> m(e, mask, e.heads, how);
   const support::plain_product product;
   auto options = mask.options(e.batch, e.queries, e.keys);
@@ -100,8 +96,9 @@ void check(const shape& e, const masks& mask, double allowed, memory how = memor
 }  // namespace
 
 TEMPLATE_TEST_CASE("products: every mask against the oracle", "", attention_kl, attention_mse) {
-  for (const shape& e : {shape{2, 2, 2, 9, 9, 4, 6}, shape{2, 4, 2, 7, 40, 5, 3},
-                         shape{2, 1, 1, 150, 160, 8, 4}, shape{1, 3, 1, 20, 11, 4, 4}})
+  for (const product_shape& e :
+       {product_shape{2, 2, 2, 9, 9, 4, 6}, product_shape{2, 4, 2, 7, 40, 5, 3},
+        product_shape{2, 1, 1, 150, 160, 8, 4}, product_shape{1, 3, 1, 20, 11, 4, 4}})
     for (const masks& mask : every_mask(e.batch, e.queries, e.keys, 17)) {
       check<TestType, double>(e, mask, 1e-11);
       check<TestType, float>(e, mask, 1e-5);

@@ -5,6 +5,7 @@
 
 #include "alignment/attention_cases.hpp"
 #include "alignment/plain_product.hpp"
+#include "support/every_target.hpp"
 
 using namespace attention_cases;
 using distill::attention_kl;
@@ -12,10 +13,6 @@ using distill::attention_mse;
 using distill::queries_keys;
 
 namespace {
-
-struct restored_target {
-  ~restored_target() { distill::force_target(""); }
-};
 
 template <class Loss>
 void check_maps(std::size_t keys, const masks& mask) {
@@ -55,7 +52,7 @@ void check_products(std::size_t keys, const masks& mask) {
 }  // namespace
 
 TEST_CASE("attention on every target") {
-  const restored_target restore;
+  const support::restored_target restore;
   for (const std::string& target : distill::available_targets()) {
     distill::force_target(target);
     INFO("target " << target);

@@ -2,7 +2,12 @@
 #pragma once
 
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/alignment/hidden_cosine.hpp>
+#include <distill/alignment/hidden_huber.hpp>
+#include <distill/alignment/hidden_mse.hpp>
+#include <distill/alignment/normalized_mse.hpp>
+#include <distill/error/error.hpp>
+#include <distill/loss/row_options.hpp>
 #include <string>
 #include <vector>
 

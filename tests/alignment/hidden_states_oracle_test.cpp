@@ -1,15 +1,12 @@
 // Losses on hidden states against long double: element types, layouts, targets, near-equal rows.
 #include "alignment/hidden_states_cases.hpp"
+#include "support/every_target.hpp"
 
 using namespace distill;
 using namespace support;
 using namespace hidden_cases;
 
 namespace {
-
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
 
 template <class F>
 void on_every_target(F f) {

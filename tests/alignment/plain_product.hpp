@@ -7,8 +7,8 @@
 
 namespace support {
 
-/// Products by their definition, summed in double; refuses what the contract of matrix_product rules out. Counts its
-/// calls, and keeps the largest c.
+/// Products by their definition, summed in double; refuses what the contract of matrix_product rules out.
+/// Counts its calls, and keeps the largest c.
 struct plain_product {
   mutable std::atomic<std::size_t> calls{0}, largest{0};
 
@@ -39,5 +39,7 @@ struct plain_product {
     multiply<double>(alpha, a, b, beta, c);
   }
 };
+
+inline const plain_product product;
 
 }  // namespace support

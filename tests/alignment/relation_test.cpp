@@ -10,7 +10,7 @@ using distill::relation;
 
 namespace {
 
-struct shape {
+struct relation_shape {
   std::size_t batch, heads, positions, width, teacher_heads, teacher_width, relation_heads;
 };
 
@@ -20,7 +20,7 @@ attention_oracle::tensor sum(attention_oracle::tensor a, const attention_oracle:
 }
 
 template <class S>
-void check(const shape& e, const masks& mask, memory how, double allowed) {
+void check(const relation_shape& e, const masks& mask, memory how, double allowed) {
   const auto x = random_tensor(e.batch, e.heads, e.positions, e.width, 1, 1);
   const auto y = random_tensor(e.batch, e.teacher_heads, e.positions, e.teacher_width, 2, 1);
   const guarded_tensor<S> student(x, how), teacher(y, how);
@@ -46,8 +46,9 @@ void check(const shape& e, const masks& mask, memory how, double allowed) {
 }  // namespace
 
 TEST_CASE("relation: heads kept, split and merged, every mask") {
-  for (const shape& e : {shape{2, 3, 9, 4, 3, 6, 0}, shape{2, 2, 9, 6, 3, 4, 4}, shape{2, 4, 9, 3, 2, 4, 2},
-                         shape{1, 4, 9, 3, 2, 9, 6}, shape{1, 1, 140, 6, 1, 12, 3}})
+  for (const relation_shape& e : {relation_shape{2, 3, 9, 4, 3, 6, 0}, relation_shape{2, 2, 9, 6, 3, 4, 4},
+                                  relation_shape{2, 4, 9, 3, 2, 4, 2}, relation_shape{1, 4, 9, 3, 2, 9, 6},
+                                  relation_shape{1, 1, 140, 6, 1, 12, 3}})
     for (const masks& mask : every_mask(e.batch, e.positions, e.positions, 3))
       for (const memory how : {memory::compact, memory::heads_inside, memory::padded}) {
         check<double>(e, mask, how, 1e-11);

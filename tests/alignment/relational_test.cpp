@@ -1,6 +1,18 @@
 // Losses on the relations between the rows of a batch, against long double and its central differences.
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/alignment/gram_mse.hpp>
+#include <distill/alignment/linear_cka.hpp>
+#include <distill/alignment/relational_options.hpp>
+#include <distill/alignment/rkd_angle.hpp>
+#include <distill/alignment/rkd_distance.hpp>
+#include <distill/alignment/similarity_preserving.hpp>
+#include <distill/dispatch.hpp>
+#include <distill/execution/executor.hpp>
+#include <distill/execution/workspace.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <string>
 #include <vector>
@@ -9,6 +21,7 @@
 #include "alignment/plain_product.hpp"
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
 
@@ -17,8 +30,6 @@ using namespace support;
 using feature_oracle::relational;
 
 namespace {
-
-const plain_product product;
 
 struct relational_case {
   std::string name;
@@ -75,10 +86,6 @@ void check_against_oracle(const relational_case& loss, std::size_t rows, std::si
   CHECK(gradient.is_intact());
   CHECK(loss(student.view(), teacher.view(), no_gradient, {.product = product}) == value);
 }
-
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
 
 }  // namespace
 

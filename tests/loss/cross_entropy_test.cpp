@@ -2,7 +2,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
-#include <distill/distill.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/view/matrix_view.hpp>
+#include <distill/view/vector_view.hpp>
 #include <limits>
 #include <vector>
 

@@ -2,17 +2,32 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
-#include <distill/distill.hpp>
-#include <limits>
+#include <distill/error/error.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <string>
 #include <vector>
 
+#include "support/special_values.hpp"
+
 using namespace distill;
+using support::kInfinity;
+using support::kNan;
 
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // A good batch of 4 x 3, to be spoiled in one place.
 struct batch {

@@ -1,5 +1,9 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/execution/executor.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/numeric/bfloat16.hpp>
 #include <limits>
 #include <vector>
 

@@ -1,7 +1,9 @@
 // Gradients against finite differences of the values, in double, with random upstream weights on the rows.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <vector>
 
 #include "support/guarded_matrix.hpp"

@@ -2,7 +2,20 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
-#include <distill/distill.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <vector>
 

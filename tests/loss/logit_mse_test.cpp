@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/logit_mse.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/view/matrix_view.hpp>
 
 #include "support/oracle_sweep.hpp"
 

@@ -1,6 +1,11 @@
 // Which memory a loss reads and writes.
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <vector>
 
@@ -12,16 +17,16 @@ using namespace support;
 
 namespace {
 
-constexpr std::size_t kRows = 19;
+constexpr std::size_t kGuardedRows = 19;
 constexpr layout kLayouts[] = {layout::compact,        layout::padded_rows, layout::column_major,
                                layout::padded_columns, layout::every_third, layout::reversed_rows};
 
 template <class T>
 void check_in_place(const loss_case& loss, std::size_t classes, layout how) {
-  const logit_pair logits = independent_logits(kRows, classes, classes);
-  guarded_matrix<T> student(kRows, logits.student, how);
-  const guarded_matrix<T> teacher(kRows, logits.teacher);
-  guarded_matrix<T> gradient(kRows, classes, how);
+  const logit_pair logits = independent_logits(kGuardedRows, classes, classes);
+  guarded_matrix<T> student(kGuardedRows, logits.student, how);
+  const guarded_matrix<T> teacher(kGuardedRows, logits.teacher);
+  guarded_matrix<T> gradient(kGuardedRows, classes, how);
   const double apart = loss(student.view(), teacher.view(), gradient.view());
   const double in_place = loss(student.view(), teacher.view(), student.view());
   INFO(loss.name << ", " << classes << " classes, " << name_of(how) << ", "
@@ -35,7 +40,7 @@ void check_in_place(const loss_case& loss, std::size_t classes, layout how) {
 
 TEST_CASE("a gradient in the student's own memory is the same") {
   for (const std::size_t classes : {1u, 3u, 8u, 40u, 300u})
-    for (const loss_case& loss : default_cases(kRows, classes))
+    for (const loss_case& loss : default_cases(kGuardedRows, classes))
       for (const layout how : kLayouts) {
         check_in_place<float>(loss, classes, how);
         check_in_place<double>(loss, classes, how);
@@ -49,12 +54,12 @@ TEST_CASE("a gradient in the student's own memory, with masked logits") {
   for (const std::size_t classes : {8u, 40u})
     for (const loss_case& loss :
          {case_of(jensen_shannon{}), case_of(skewed_reverse_kl{}), case_of(forward_kl{})}) {
-      logit_pair logits = independent_logits(kRows, classes, classes);
+      logit_pair logits = independent_logits(kGuardedRows, classes, classes);
       for (const std::size_t row : {2u, 9u})
         logits.teacher[row * classes] = -std::numeric_limits<double>::infinity();
       logits.student[5 * classes] = -200;
-      guarded_matrix<float> student(kRows, logits.student), gradient(kRows, classes);
-      const guarded_matrix<float> teacher(kRows, logits.teacher);
+      guarded_matrix<float> student(kGuardedRows, logits.student), gradient(kGuardedRows, classes);
+      const guarded_matrix<float> teacher(kGuardedRows, logits.teacher);
       const double apart = loss(student.view(), teacher.view(), gradient.view());
       INFO(loss.name);
       CHECK(loss(student.view(), teacher.view(), student.view()) == apart);
@@ -64,15 +69,17 @@ TEST_CASE("a gradient in the student's own memory, with masked logits") {
 
 TEST_CASE("inputs stay as they are, whatever their start") {
   for (const std::size_t classes : {3u, 17u, 70u})
-    for (const loss_case& loss : default_cases(kRows, classes))
+    for (const loss_case& loss : default_cases(kGuardedRows, classes))
       for (const std::size_t offset : {0u, 1u, 3u, 7u}) {
-        const logit_pair logits = independent_logits(kRows, classes, classes);
-        const guarded_matrix<float> aligned(kRows, logits.student), other(kRows, logits.teacher);
-        guarded_matrix<float> expected(kRows, classes);
+        const logit_pair logits = independent_logits(kGuardedRows, classes, classes);
+        const guarded_matrix<float> aligned(kGuardedRows, logits.student),
+            other(kGuardedRows, logits.teacher);
+        guarded_matrix<float> expected(kGuardedRows, classes);
         const double value = loss(aligned.view(), other.view(), expected.view());
-        const guarded_matrix<float> student(kRows, logits.student, layout::padded_rows, offset);
-        const guarded_matrix<float> teacher(kRows, logits.teacher, layout::padded_rows, 2 * offset + 1);
-        guarded_matrix<float> gradient(kRows, classes, layout::padded_rows, offset + 2);
+        const guarded_matrix<float> student(kGuardedRows, logits.student, layout::padded_rows, offset);
+        const guarded_matrix<float> teacher(kGuardedRows, logits.teacher, layout::padded_rows,
+                                            2 * offset + 1);
+        guarded_matrix<float> gradient(kGuardedRows, classes, layout::padded_rows, offset + 2);
         INFO(loss.name << ", " << classes << " classes, offset " << offset);
         CHECK(loss(student.view(), teacher.view(), gradient.view()) == value);
         CHECK(gradient.bits() == expected.bits());
@@ -85,34 +92,35 @@ TEST_CASE("inputs stay as they are, whatever their start") {
 
 TEST_CASE("student, teacher and gradient may be column windows of one buffer") {
   constexpr std::size_t classes = 12;
-  const logit_pair logits = independent_logits(kRows, classes, 3);
-  guarded_matrix<float> together(kRows, 3 * classes);
-  for (std::size_t row = 0; row < kRows; ++row)
+  const logit_pair logits = independent_logits(kGuardedRows, classes, 3);
+  guarded_matrix<float> together(kGuardedRows, 3 * classes);
+  for (std::size_t row = 0; row < kGuardedRows; ++row)
     for (std::size_t c = 0; c < classes; ++c) {
       together(row, c) = static_cast<float>(logits.student[row * classes + c]);
       together(row, classes + c) = static_cast<float>(logits.teacher[row * classes + c]);
     }
   const auto window = [&](std::size_t i) {
-    return matrix_view<float>(together.view().data_handle() + i * classes, kRows, classes, 3 * classes, 1);
+    return matrix_view<float>(together.view().data_handle() + i * classes, kGuardedRows, classes, 3 * classes,
+                              1);
   };
-  const guarded_matrix<float> student(kRows, logits.student), teacher(kRows, logits.teacher);
-  guarded_matrix<float> gradient(kRows, classes);
+  const guarded_matrix<float> student(kGuardedRows, logits.student), teacher(kGuardedRows, logits.teacher);
+  guarded_matrix<float> gradient(kGuardedRows, classes);
   const double expected = forward_kl{}(student.view(), teacher.view(), gradient.view());
   CHECK(forward_kl{}(window(0), window(1), window(2)) == expected);
-  for (std::size_t row = 0; row < kRows; ++row)
+  for (std::size_t row = 0; row < kGuardedRows; ++row)
     for (std::size_t c = 0; c < classes; ++c)
       REQUIRE(together.at(row, 2 * classes + c) == gradient.at(row, c));
 }
 
 TEST_CASE("the teacher may be broadcast: stride 0 between rows") {
   constexpr std::size_t classes = 12;
-  const logit_pair logits = independent_logits(kRows, classes, 3);
-  const matrix_view z(logits.student.data(), kRows, classes);
-  const matrix_view once(logits.teacher.data(), kRows, classes, 0, 1);
+  const logit_pair logits = independent_logits(kGuardedRows, classes, 3);
+  const matrix_view z(logits.student.data(), kGuardedRows, classes);
+  const matrix_view once(logits.teacher.data(), kGuardedRows, classes, 0, 1);
   std::vector<double> repeated;
-  for (std::size_t row = 0; row < kRows; ++row)
+  for (std::size_t row = 0; row < kGuardedRows; ++row)
     repeated.insert(repeated.end(), logits.teacher.begin(), logits.teacher.begin() + classes);
-  CHECK(forward_kl{}(z, once) == forward_kl{}(z, matrix_view(repeated.data(), kRows, classes)));
+  CHECK(forward_kl{}(z, once) == forward_kl{}(z, matrix_view(repeated.data(), kGuardedRows, classes)));
 }
 
 TEST_CASE("partial overlap is refused and nothing is written") {

@@ -2,7 +2,21 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/divergence.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/logit_mse.hpp>
+#include <distill/loss/loss_term.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <numeric>
 #include <vector>
 

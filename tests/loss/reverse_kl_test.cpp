@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <vector>
 
 #include "support/oracle_sweep.hpp"

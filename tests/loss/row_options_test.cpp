@@ -1,10 +1,16 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <vector>
 
 #include "support/accuracy.hpp"
 #include "support/random_logits.hpp"
+#include "support/special_values.hpp"
 #include "support/tolerance.hpp"
 
 using namespace distill;
@@ -12,12 +18,11 @@ using namespace support;
 
 namespace {
 
-constexpr std::size_t kRows = 19;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr std::size_t kOptionRows = 19;
 
 std::vector<float> mixed_weights() {
-  std::vector<float> weights(kRows);
-  for (std::size_t row = 0; row < kRows; ++row)
+  std::vector<float> weights(kOptionRows);
+  for (std::size_t row = 0; row < kOptionRows; ++row)
     weights[row] = row % 4 == 1 ? 0.0f : row % 4 == 2 ? -0.5f : 0.25f + static_cast<float>(row);
   return weights;
 }
@@ -35,13 +40,14 @@ oracle::rows as_oracle(const row_options& rows) {
 
 template <class T>
 void check_options(const loss_case& loss, std::size_t classes, row_options rows) {
-  const logit_pair logits = independent_logits(kRows, classes, classes);
-  guarded_matrix<T> student(kRows, logits.student), teacher(kRows, logits.teacher), gradient(kRows, classes);
+  const logit_pair logits = independent_logits(kOptionRows, classes, classes);
+  guarded_matrix<T> student(kOptionRows, logits.student), teacher(kOptionRows, logits.teacher),
+      gradient(kOptionRows, classes);
   // Whatever a row of weight 0 holds is not read: the oracle skips it too.
   for (std::size_t row = 0; row < rows.row_weights.size(); ++row)
     for (std::size_t c = 0; rows.row_weights[row] == 0 && c < classes; ++c)
       student(row, c) = teacher(row, c) = from_double<T>(kNan);
-  std::vector<double> values(kRows, 77);
+  std::vector<double> values(kOptionRows, 77);
   rows.row_values = values;
   const double value = loss(student.view(), teacher.view(), gradient.view(), rows);
   const auto expected = oracle::evaluate(loss.formulas, student.exact(), teacher.exact(), as_oracle(rows));
@@ -53,7 +59,7 @@ void check_options(const loss_case& loss, std::size_t classes, row_options rows)
   const double divisor = rows.denominator.value_or(1);
   CHECK(std::abs(value - static_cast<double>(expected.value)) <= allowed * magnitude / divisor);
   CHECK(relative(gradient.exact(), expected.gradient) <= allowed);
-  for (std::size_t row = 0; row < kRows; ++row)
+  for (std::size_t row = 0; row < kOptionRows; ++row)
     CHECK(values[row] ==
           Approx(static_cast<double>(expected.row_values[row])).epsilon(allowed).margin(allowed));
   CHECK(loss(student.view(), teacher.view(), {}, rows) == value);
@@ -66,7 +72,7 @@ constexpr reduction kReductions[] = {reduction::none, reduction::sum, reduction:
 TEST_CASE("reductions, weights and denominators against the oracle") {
   const std::vector<float> weights = mixed_weights();
   for (const std::size_t classes : {5u, 75u})
-    for (const loss_case& loss : default_cases(kRows, classes))
+    for (const loss_case& loss : default_cases(kOptionRows, classes))
       for (const reduction how : kReductions) {
         check_options<double>(loss, classes, {.reduction = how});
         check_options<float>(loss, classes, {.reduction = how, .row_weights = weights});
@@ -104,16 +110,18 @@ TEST_CASE("a weight scales a row without changing how many rows count") {
 }
 
 TEST_CASE("all rows masked: value 0 and a gradient of 0, written") {
-  const std::vector<float> none(kRows, 0.0f);
+  const std::vector<float> none(kOptionRows, 0.0f);
   for (const std::size_t classes : {5u, 75u})
-    for (const loss_case& loss : default_cases(kRows, classes))
+    for (const loss_case& loss : default_cases(kOptionRows, classes))
       for (const reduction how : kReductions) {
-        guarded_matrix<float> student(kRows, classes), teacher(kRows, classes), gradient(kRows, classes);
-        std::vector<double> values(kRows, 77);
+        guarded_matrix<float> student(kOptionRows, classes), teacher(kOptionRows, classes),
+            gradient(kOptionRows, classes);
+        std::vector<double> values(kOptionRows, 77);
         INFO(loss.name << ", reduction " << static_cast<int>(how));
         CHECK(loss(student.view(), teacher.view(), gradient.view(),
                    {.reduction = how, .row_weights = none, .row_values = values}) == 0);
-        for (std::size_t i = 0; i < kRows * classes; ++i) REQUIRE(gradient.at(i / classes, i % classes) == 0);
+        for (std::size_t i = 0; i < kOptionRows * classes; ++i)
+          REQUIRE(gradient.at(i / classes, i % classes) == 0);
         for (const double value : values) CHECK(value == 0);
       }
 }
@@ -121,11 +129,12 @@ TEST_CASE("all rows masked: value 0 and a gradient of 0, written") {
 TEST_CASE("accumulate adds to the gradient, and leaves masked rows alone") {
   const std::vector<float> weights = mixed_weights();
   for (const std::size_t classes : {3u, 8u, 75u})
-    for (const loss_case& loss : default_cases(kRows, classes)) {
-      const logit_pair logits = independent_logits(kRows, classes, classes);
+    for (const loss_case& loss : default_cases(kOptionRows, classes)) {
+      const logit_pair logits = independent_logits(kOptionRows, classes, classes);
       const auto check = [&]<class T>(T, layout how) {
-        const guarded_matrix<T> student(kRows, logits.student, how), teacher(kRows, logits.teacher, how);
-        guarded_matrix<T> fresh(kRows, classes, how), added(kRows, classes, how);
+        const guarded_matrix<T> student(kOptionRows, logits.student, how),
+            teacher(kOptionRows, logits.teacher, how);
+        guarded_matrix<T> fresh(kOptionRows, classes, how), added(kOptionRows, classes, how);
         added.fill(0.5);
         const double value = loss(student.view(), teacher.view(), fresh.view(), {.row_weights = weights});
         const double again =
@@ -134,7 +143,7 @@ TEST_CASE("accumulate adds to the gradient, and leaves masked rows alone") {
         INFO(loss.name << ", " << classes << " classes, " << name_of(how) << ", "
                        << name_of(element_traits<T>::type));
         const double allowed = sizeof(T) == 8 ? 1e-14 : sizeof(T) == 4 ? 2e-6 : 0.1;
-        for (std::size_t i = 0; i < kRows * classes; ++i) {
+        for (std::size_t i = 0; i < kOptionRows * classes; ++i) {
           const std::size_t row = i / classes, c = i % classes;
           REQUIRE(added.at(row, c) - 0.5 == Approx(fresh.at(row, c)).epsilon(allowed).margin(allowed));
           if (weights[row] == 0) REQUIRE(added.at(row, c) == 0.5);

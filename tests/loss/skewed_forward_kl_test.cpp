@@ -1,5 +1,5 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
 
 #include "support/oracle_sweep.hpp"
 

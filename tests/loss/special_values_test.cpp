@@ -1,6 +1,23 @@
+#include "support/special_values.hpp"
+
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/logit_mse.hpp>
+#include <distill/loss/loss_term.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <vector>
 
@@ -12,8 +29,6 @@ using namespace support;
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kRows = 21, kBad = 8;  // the row that holds something special
 constexpr std::size_t kClassCounts[] = {3, 10, 70};
 

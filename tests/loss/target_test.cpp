@@ -1,10 +1,15 @@
 // Every SIMD target this processor runs, at the sizes where vectors begin and end.
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/dispatch.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/loss_term.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/numeric/float16.hpp>
 #include <string>
 #include <vector>
 
 #include "support/accuracy.hpp"
+#include "support/every_target.hpp"
 #include "support/random_logits.hpp"
 #include "support/tolerance.hpp"
 
@@ -12,10 +17,6 @@ using namespace distill;
 using namespace support;
 
 namespace {
-
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
 
 template <class F>
 void on_every_target(F f) {

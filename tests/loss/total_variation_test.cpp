@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/view/matrix_view.hpp>
 
 #include "support/oracle_sweep.hpp"
 

@@ -2,7 +2,14 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <distill/distill.hpp>
+#include <distill/error/error.hpp>
+#include <distill/execution/workspace.hpp>
+#include <distill/loss/evaluate.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_options.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <limits>
 #include <new>
 #include <vector>
@@ -29,8 +36,12 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return counted(bytes, static_cast<std::size_t>(alignment));
 }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return ++allocations, std::malloc(bytes); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return ++allocations, std::malloc(bytes); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return ++allocations, std::malloc(bytes);
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+  return ++allocations, std::malloc(bytes);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -3,6 +3,7 @@
 
 #include "moe/router_cases.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 
 using namespace router_cases;
@@ -65,8 +66,7 @@ void check_against_sorting(std::size_t tokens, std::size_t experts, std::size_t 
 }  // namespace
 
 TEST_CASE("every expert takes its largest probabilities, on every target") {
-  for (const std::string& target : distill::available_targets()) {
-    distill::force_target(target);
+  support::on_every_target([](const std::string& target) {
     CAPTURE(target);
     for (const auto& [tokens, experts] :
          {std::pair<std::size_t, std::size_t>{1, 1}, {5, 1}, {1, 9}, {16, 4}, {333, 33}, {2050, 64}})
@@ -76,8 +76,7 @@ TEST_CASE("every expert takes its largest probabilities, on every target") {
         check_against_sorting<float, float>(tokens, experts, each, values, layout::column_major);
         check_against_sorting<double, double>(tokens, experts, each, values, layout::column_major);
       }
-  }
-  distill::force_target("");
+  });
 }
 
 TEST_CASE("ties: the lower token, also where all are equal or few values repeat") {

@@ -1,5 +1,6 @@
 // Distilling a router: a student with the teacher's experts, and one with others.
 #include <catch2/catch.hpp>
+#include <distill/loss/forward_kl.hpp>
 
 #include "moe/router_cases.hpp"
 #include "support/block_executor.hpp"

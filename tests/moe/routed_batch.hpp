@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "moe/dispatch_oracle.hpp"
+#include "support/every_target.hpp"
 #include "support/random_logits.hpp"
 
 namespace routed_batch {
@@ -82,17 +83,6 @@ inline void sort(const batch& b, stored_order& order, const distill::expert_orde
   distill::order_by_expert(routing.view.experts, order.view, options);
 }
 
-struct restored_target {
-  ~restored_target() { distill::force_target(""); }
-};
-
-template <class F>
-void on_every_target(F f) {
-  const restored_target restore;
-  for (const std::string& target : distill::available_targets()) {
-    distill::force_target(target);
-    f(target);
-  }
-}
+using support::on_every_target;
 
 }  // namespace routed_batch

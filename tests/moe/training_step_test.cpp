@@ -1,7 +1,16 @@
 // Gate, dispatch, combine and balance losses together: the gradient of a whole layer's loss.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/moe/balance_backward.hpp>
+#include <distill/moe/count_statistics.hpp>
+#include <distill/moe/expert_order.hpp>
+#include <distill/moe/gate_scoring.hpp>
+#include <distill/moe/router_statistics.hpp>
+#include <distill/moe/routing.hpp>
+#include <distill/moe/switch_loss.hpp>
+#include <distill/moe/token_exchange.hpp>
+#include <distill/moe/top_k_gate.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <random>
 #include <vector>
 
@@ -14,7 +23,8 @@ struct layer {
   std::vector<double> logits, token_rows, expert_scales, upstream;
   std::vector<std::int32_t> ids = std::vector<std::int32_t>(tokens * k);
   std::vector<double> weights = std::vector<double>(tokens * k);
-  std::vector<std::int64_t> offsets = std::vector<std::int64_t>(experts + 1), rows = std::vector<std::int64_t>(tokens * k);
+  std::vector<std::int64_t> offsets = std::vector<std::int64_t>(experts + 1),
+                            rows = std::vector<std::int64_t>(tokens * k);
   std::vector<double> inputs = std::vector<double>(tokens * k * width), outputs = inputs;
   std::vector<std::int64_t> assignments = std::vector<std::int64_t>(experts);
   std::vector<double> probability_sums = std::vector<double>(experts), slopes = probability_sums;
@@ -36,7 +46,9 @@ struct layer {
   distill::expert_order order() {
     return {.offsets = offsets, .tokens = order_tokens, .rows = distill::matrix_view(rows.data(), tokens, k)};
   }
-  distill::matrix_view<double> at(std::vector<double>& v, std::size_t count) { return {v.data(), count, width}; }
+  distill::matrix_view<double> at(std::vector<double>& v, std::size_t count) {
+    return {v.data(), count, width};
+  }
 
   // Expert e multiplies feature c by expert_scales(e, c).
   void run_experts() {
@@ -56,8 +68,9 @@ struct layer {
     run_experts();
     std::vector<double> combined(tokens * width);
     distill::combine_tokens(at(outputs, tokens * k), route().weights, order(), at(combined, tokens));
-    double total = distill::switch_loss{.coefficient = switch_coefficient, .experts_per_token = k}(statistics, slopes) +
-                   z_coefficient * statistics.squared_log_sum_exp / static_cast<double>(statistics.tokens);
+    double total =
+        distill::switch_loss{.coefficient = switch_coefficient, .experts_per_token = k}(statistics, slopes) +
+        z_coefficient * statistics.squared_log_sum_exp / static_cast<double>(statistics.tokens);
     for (std::size_t i = 0; i < combined.size(); ++i) total += upstream[i] * combined[i];
     counted = statistics.tokens;
     return total;
@@ -65,7 +78,8 @@ struct layer {
 
   std::vector<double> gradient(const distill::top_k_gate& gate) {
     loss(gate);
-    std::vector<double> row_gradient(tokens * k * width), weight_gradient(tokens * k), result(tokens * experts);
+    std::vector<double> row_gradient(tokens * k * width), weight_gradient(tokens * k),
+        result(tokens * experts);
     distill::combine_tokens_backward(at(upstream, tokens), at(outputs, tokens * k), route().weights, order(),
                                      at(row_gradient, tokens * k),
                                      distill::matrix_view(weight_gradient.data(), tokens, k));
@@ -82,7 +96,8 @@ struct layer {
 TEST_CASE("the gradient of a layer with balance losses is the derivative of its loss") {
   for (const auto scoring : {distill::gate_scoring::softmax_then_top_k, distill::gate_scoring::sigmoid})
     for (const bool renormalize : {true, false}) {
-      const distill::top_k_gate gate{.k = k, .scoring = scoring, .renormalize = renormalize, .scaling_factor = 1.5};
+      const distill::top_k_gate gate{
+          .k = k, .scoring = scoring, .renormalize = renormalize, .scaling_factor = 1.5};
       layer l;
       const std::vector<double> gradient = l.gradient(gate);
       double largest = 0;

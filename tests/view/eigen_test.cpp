@@ -1,7 +1,11 @@
 #include <Eigen/Core>
 #include <catch2/catch.hpp>
 #include <cstdint>
-#include <distill/distill.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/view/as_view.hpp>
+#include <distill/view/matrix_like.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <type_traits>
 #include <vector>
 

@@ -1,6 +1,9 @@
 #include <array>
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/view/as_view.hpp>
+#include <distill/view/matrix_like.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <span>
 #include <type_traits>
 #include <vector>

@@ -1,5 +1,9 @@
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/view/as_view.hpp>
+#include <distill/view/flatten_leading.hpp>
+#include <distill/view/matrix_like.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <type_traits>
 #include <vector>
 #include <xtensor/xadapt.hpp>
