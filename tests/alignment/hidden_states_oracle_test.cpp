@@ -8,17 +8,6 @@ using namespace hidden_cases;
 
 namespace {
 
-template <class F>
-void on_every_target(F f) {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
-    INFO("target " << target);
-    REQUIRE(active_target() == target);
-    f();
-  }
-}
-
 constexpr bounds kFloat{1e-6, 1e-6}, kDouble{1e-14, 1e-14};
 
 }  // namespace

@@ -18,17 +18,6 @@ using namespace support;
 
 namespace {
 
-template <class F>
-void on_every_target(F f) {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
-    INFO("target " << target);
-    REQUIRE(active_target() == target);
-    f();
-  }
-}
-
 // Vectors hold 4, 8 or 16 floats; 1, N - 1, N, N + 1, 8 N + 2 of each.
 constexpr std::size_t kSizes[] = {1,  2,  3,  4,  5,  7,  8,  9,  15,  16, 17,
                                   31, 32, 33, 34, 63, 64, 65, 66, 130, 258};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moe/gate_oracle.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
 
@@ -49,16 +50,7 @@ inline constexpr distill::gate_scoring every_scoring[] = {
     distill::gate_scoring::softmax_then_top_k, distill::gate_scoring::top_k_then_softmax,
     distill::gate_scoring::sigmoid, distill::gate_scoring::sqrt_softplus};
 
-template <class F>
-void on_every_target(F f) {
-  for (const std::string& target : distill::available_targets()) {
-    distill::force_target(target);
-    INFO("target " << target);
-    REQUIRE(distill::active_target() == target);
-    f();
-  }
-  distill::force_target("");
-}
+using support::on_every_target;
 
 /// The memory of a routing, with guards.
 template <class Weight>

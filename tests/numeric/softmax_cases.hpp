@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/oracle.hpp"
 #include "support/random_logits.hpp"
@@ -173,14 +174,6 @@ inline std::vector<double> input_values(operation which, std::size_t rows, std::
   return values;
 }
 
-// Calls f on each SIMD target, and returns to the best.
-template <class F>
-void on_every_target(F f) {
-  for (const std::string& target : distill::available_targets()) {
-    distill::force_target(target);
-    f(target);
-  }
-  distill::force_target("");
-}
+using support::on_every_target;
 
 }  // namespace softmax_cases
