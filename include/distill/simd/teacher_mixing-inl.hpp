@@ -116,7 +116,7 @@ class MixedRows {
     SumRow<1>(d, n_, &total, [&](size_t j, size_t count, V* sums) HWY_ATTR {
       sums[0] = hn::Add(sums[0], Exp2Fast(d, hn::Mul(hn::Sub(mean(j, count), reference), scale)));
     });
-    if (!std::isfinite(maximum) || !std::isfinite(total)) return false;
+    if (!IsInRange<T>(static_cast<double>(maximum), job_.temperature) || !std::isfinite(total)) return false;
     const V factor = hn::Set(d, ScaleOfLogits()), log_total = hn::Set(d, static_cast<T>(std::log(total)));
     for (size_t j = 0; j < n_; j += lanes) {
       const size_t count = HWY_MIN(lanes, n_ - j);
@@ -145,7 +145,8 @@ class MixedRows {
       });
       teachers.logs[i] = std::log2(total);
       teachers.offsets[i] = static_cast<T>(std::log2(teachers.shares[i]) - teachers.logs[i]);
-      if (!std::isfinite(teachers.maxima[i]) || !std::isfinite(teachers.logs[i])) return false;
+      const auto maximum_of_row = static_cast<double>(teachers.maxima[i]);
+      if (!IsInRange<T>(maximum_of_row, job_.temperature) || !std::isfinite(teachers.logs[i])) return false;
     }
     return true;
   }

@@ -103,7 +103,7 @@ HWY_INLINE bool SumsOfRow(D d, const row_statistics_job& job, const Real<D>* p, 
   const size_t n = job.classes();
   if (job.needs_maximum()) {
     out.maximum = static_cast<double>(MaximumOfRow(d, p, n));
-    if (!std::isfinite(out.maximum)) return false;
+    if (!IsInRange<Real<D>>(out.maximum, job.temperature)) return false;
     // Also where only the class is asked for: NaN elsewhere in the row shows in the sums.
     ExponentialSums(d, p, n, job.temperature, out);
   }
@@ -144,7 +144,8 @@ HWY_NOINLINE ExponentialRow<D> Exponentiated(D d, const Real<D>* p, size_t n, do
     const V z = LoadLogitsFirst(d, p + j, count);
     sums[0] = hn::Add(sums[0], Exp2Fast(d, hn::Mul(hn::Sub(z, maximum), scale)));
   });
-  if (!std::isfinite(row.maximum)) row.total = std::numeric_limits<double>::quiet_NaN();
+  if (!IsInRange<T>(static_cast<double>(row.maximum), temperature))
+    row.total = std::numeric_limits<double>::quiet_NaN();
   return row;
 }
 

@@ -25,6 +25,14 @@ HWY_INLINE T ExponentScale(double temperature) {
   return static_cast<T>(HWY_MAX(least, HWY_MIN(most, kLog2e / temperature)));
 }
 
+// Whether distances from the maximum, over the temperature, neither overflow nor vanish; false for NaN.
+template <class T>
+HWY_INLINE bool IsInRange(double maximum, double temperature) {
+  constexpr double most_logit = sizeof(T) == 4 ? 1e37 : 1e307,
+                   most_temperature = sizeof(T) == 4 ? 1e30 : 1e300;
+  return maximum >= -most_logit && maximum <= most_logit && temperature <= most_temperature;
+}
+
 // Beyond the end of a row: -inf.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadLogitsFirst(D d, const Real<D>* p, size_t count) {
