@@ -49,6 +49,11 @@ inline void check_written(const row_policy& policy, const char* what, const vect
                        " overlaps row_weights without being exactly the same elements");
 }
 
+// What is written: a NaN without the sign that arithmetic may have given it.
+inline float as_float(double value) {
+  return std::isnan(value) ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(value);
+}
+
 // ---- weights
 
 // The mean over the rows that count and are finite; 0 if there are none.
@@ -69,7 +74,7 @@ inline void write_weights(const row_policy& policy, const double* scores, const 
   if (divisor == 0) divisor = 1;
   for (std::size_t row = 0; row < weights.size(); ++row) {
     const double factor = options.row_weights.empty() ? 1 : static_cast<double>(options.row_weights[row]);
-    weights[row] = counts(row) ? static_cast<float>(factor * (scores[row] / divisor)) : 0.0f;
+    weights[row] = counts(row) ? as_float(factor * (scores[row] / divisor)) : 0.0f;
   }
 }
 
@@ -147,7 +152,7 @@ DISTILL_INLINE void evaluate_row_temperatures(const row_policy& policy, const te
       temperature = rule.is_product ? temperature * scores.first[row]
                                     : temperature + rule.beta * (mean - scores.first[row]);
     // NaN stays NaN.
-    temperatures[row] = static_cast<float>(std::clamp(temperature, rule.lowest, rule.highest));
+    temperatures[row] = as_float(std::clamp(temperature, rule.lowest, rule.highest));
   }
 }
 

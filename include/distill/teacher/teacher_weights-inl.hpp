@@ -96,7 +96,7 @@ inline void share_by_scores(double* scores, std::size_t count, double sharpness)
     const double e = scores[i] == largest ? 1 : std::exp((scores[i] - largest) / sharpness);
     total += scores[i] = is_number ? e : not_a_number;
   }
-  for (std::size_t i = 0; i < count; ++i) scores[i] /= total;
+  for (std::size_t i = 0; i < count; ++i) scores[i] = is_number ? scores[i] / total : not_a_number;
 }
 
 template <class Share>
