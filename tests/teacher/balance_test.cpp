@@ -88,7 +88,8 @@ TEST_CASE("a term that has fallen less gets more with alpha") {
 
 TEST_CASE("gradient_balance: special values") {
   const gradient_balance balance{.momentum = 0.5, .most = 8};
-  const std::vector<double> norms = {1, 2}, infinite = {1, infinity}, none = {0, 0}, half = {0, 2}, zero = {0, 3};
+  const std::vector<double> norms = {1, 2}, infinite = {1, infinity}, none = {0, 0}, half = {0, 2},
+                            zero = {0, 3};
   CHECK(coefficients_of(balance, {}, 3) == std::vector<double>{1, 1, 1});
   CHECK(coefficients_of(balance, balance.advance({}, none), 2) == std::vector<double>{1, 1});
   CHECK(coefficients_of(balance, balance.advance({}, half), 2) == std::vector<double>{8, 0.5});
@@ -104,11 +105,14 @@ TEST_CASE("gradient_balance refuses") {
   const gradient_balance balance;
   const gradient_balance_state state = balance.advance({}, two);
   CHECK_THROWS_WITH(balance.advance({}, {}), "gradient_balance: norms has 0 entries");
-  CHECK_THROWS_WITH(balance.advance({}, nine), "gradient_balance: norms has 9 entries, at most 8 are possible");
+  CHECK_THROWS_WITH(balance.advance({}, nine),
+                    "gradient_balance: norms has 9 entries, at most 8 are possible");
   CHECK_THROWS_WITH(balance.advance(state, three), "gradient_balance: norms has 3 entries, the state has 2");
   CHECK_THROWS_WITH(balance.advance(state, negative), "gradient_balance: norms[1] must be >= 0, got -2");
-  CHECK_THROWS_WITH(balance.advance(state, two, negative), "gradient_balance: losses[1] must be >= 0, got -2");
-  CHECK_THROWS_WITH(balance.advance(state, two, three), "gradient_balance: losses has 3 entries, norms has 2");
+  CHECK_THROWS_WITH(balance.advance(state, two, negative),
+                    "gradient_balance: losses[1] must be >= 0, got -2");
+  CHECK_THROWS_WITH(balance.advance(state, two, three),
+                    "gradient_balance: losses has 3 entries, norms has 2");
   CHECK_THROWS_WITH((gradient_balance{.alpha = 1}.advance(state, two)),
                     "gradient_balance: alpha other than 0 needs losses");
   CHECK_THROWS_WITH((gradient_balance{.momentum = 1}.advance(state, two)),
@@ -118,7 +122,8 @@ TEST_CASE("gradient_balance refuses") {
   CHECK_THROWS_WITH((gradient_balance{.most = 0}.advance(state, two)),
                     "gradient_balance: most must be finite and > 0, got 0");
   std::vector<double> written(3, 7);
-  CHECK_THROWS_WITH(balance.coefficients(state, written), "gradient_balance: written has 3 entries, the state has 2");
+  CHECK_THROWS_WITH(balance.coefficients(state, written),
+                    "gradient_balance: written has 3 entries, the state has 2");
   CHECK(written == std::vector<double>(3, 7));
   CHECK_THROWS_AS(balance.advance({}, {}), shape_error);
 }
@@ -131,7 +136,8 @@ TEST_CASE("the length of a gradient") {
       check_norm<bfloat16>(5, columns, layout::compact, 1, 5e-7L);
     }
   });
-  for (const double scale : {1e-30, 1e-15, 1e15, 1e30}) check_norm<float>(3, 37, layout::compact, scale, 5e-7L);
+  for (const double scale : {1e-30, 1e-15, 1e15, 1e30})
+    check_norm<float>(3, 37, layout::compact, scale, 5e-7L);
   for (const double scale : {1e-200, 1e200}) check_norm<double>(3, 37, layout::compact, scale, 1e-14L);
   std::vector<float> zeros(12), nan(12, 1), infinite(12, 1);
   nan[5] = NAN;

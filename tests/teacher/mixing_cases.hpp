@@ -30,15 +30,17 @@ void mix(kind how, const distill::teacher_list& teachers, Output output, double 
 
 /// The same row of several matrices.
 template <class T>
-std::vector<teacher_oracle::row> rows_of(const std::vector<support::guarded_matrix<T>>& teachers, std::size_t row) {
+std::vector<teacher_oracle::row> rows_of(const std::vector<support::guarded_matrix<T>>& teachers,
+                                         std::size_t row) {
   std::vector<teacher_oracle::row> result;
   for (const auto& teacher : teachers) result.push_back(row_of(teacher, row));
   return result;
 }
 
 template <class T>
-std::vector<support::guarded_matrix<T>> random_teachers(std::size_t count, std::size_t rows, std::size_t classes,
-                                                        support::layout how, double deviation = 3) {
+std::vector<support::guarded_matrix<T>> random_teachers(std::size_t count, std::size_t rows,
+                                                        std::size_t classes, support::layout how,
+                                                        double deviation = 3) {
   std::vector<support::guarded_matrix<T>> result;
   for (std::size_t i = 0; i < count; ++i)
     result.emplace_back(rows, normal_logits(rows * classes, 100 * classes + i, deviation), how, i);

@@ -7,7 +7,8 @@ using namespace mixing_cases;
 namespace {
 
 struct arguments {
-  std::vector<float> a = std::vector<float>(12, 1), b = std::vector<float>(12, 2), out = std::vector<float>(24, 7);
+  std::vector<float> a = std::vector<float>(12, 1), b = std::vector<float>(12, 2),
+                     out = std::vector<float>(24, 7);
   teacher_list teachers{matrix_view(a.data(), 3, 4), matrix_view(b.data(), 3, 4)};
   matrix_view<float> output() { return {out.data(), 3, 4}; }
 
@@ -39,8 +40,8 @@ TEST_CASE("mixing refuses teachers that do not fit together") {
   x.refused<shape_error>("teachers[0] has 0 classes", {matrix_view(x.a.data(), 3, 0)}, x.output());
   x.refused<layout_error>("teachers[0] has no memory", {matrix_view<float>(nullptr, 3, 4)}, x.output());
   const auto* odd = reinterpret_cast<const float*>(reinterpret_cast<const char*>(x.a.data()) + 1);
-  x.refused<layout_error>("teachers[0] is not aligned to its 4-byte elements", {matrix_view<const float>(odd, 2, 4)},
-                          x.output());
+  x.refused<layout_error>("teachers[0] is not aligned to its 4-byte elements",
+                          {matrix_view<const float>(odd, 2, 4)}, x.output());
 }
 
 TEST_CASE("a list holds sixteen teachers") {
@@ -57,17 +58,21 @@ TEST_CASE("mixing refuses temperatures that are not positive") {
   arguments x;
   x.refused<parameter_error>("temperature must be finite and > 0, got 0", x.teachers, x.output(), {}, 0);
   x.refused<parameter_error>("temperature must be finite and > 0, got -1", x.teachers, x.output(), {}, -1);
-  x.refused<parameter_error>("temperature must be finite and > 0, got inf", x.teachers, x.output(), {}, infinity);
+  x.refused<parameter_error>("temperature must be finite and > 0, got inf", x.teachers, x.output(), {},
+                             infinity);
   x.refused<parameter_error>("temperature must be finite and > 0, got nan", x.teachers, x.output(), {}, NAN);
 }
 
 TEST_CASE("mixing refuses weights that cannot be used") {
   arguments x;
-  const std::vector<double> three = {1, 1, 1}, negative = {1, -1}, none = {0, 0}, nan = {1, NAN}, fine = {1, 1};
-  x.refused<shape_error>("weights has 3 entries, there are 2 teachers", x.teachers, x.output(), {.weights = three});
+  const std::vector<double> three = {1, 1, 1}, negative = {1, -1}, none = {0, 0}, nan = {1, NAN},
+                            fine = {1, 1};
+  x.refused<shape_error>("weights has 3 entries, there are 2 teachers", x.teachers, x.output(),
+                         {.weights = three});
   x.refused<parameter_error>("weights[1] must be finite and >= 0, got -1", x.teachers, x.output(),
                              {.weights = negative});
-  x.refused<parameter_error>("weights[1] must be finite and >= 0, got nan", x.teachers, x.output(), {.weights = nan});
+  x.refused<parameter_error>("weights[1] must be finite and >= 0, got nan", x.teachers, x.output(),
+                             {.weights = nan});
   x.refused<parameter_error>("all weights are 0", x.teachers, x.output(), {.weights = none});
   std::vector<float> by_row = {1, 1, 1, NAN, 1, 1};
   const matrix_view<const float> w(by_row.data(), 3, 2);
@@ -99,9 +104,9 @@ TEST_CASE("mixing refuses teachers that are not there") {
                          {.chosen = {ids.data(), 2, 1}});
   x.refused<layout_error>("chosen has no memory", x.teachers, x.output(), {.chosen = {nullptr, 3, 1}});
   std::vector<float> by_row(6, 1);
-  x.refused<shape_error>(
-      "weights_of_rows has 2 columns, chosen has 1", x.teachers, x.output(),
-      {.weights_of_rows = matrix_view<const float>(by_row.data(), 3, 2), .chosen = {below.data() + 2, 3, 1, 0, 1}});
+  x.refused<shape_error>("weights_of_rows has 2 columns, chosen has 1", x.teachers, x.output(),
+                         {.weights_of_rows = matrix_view<const float>(by_row.data(), 3, 2),
+                          .chosen = {below.data() + 2, 3, 1, 0, 1}});
 }
 
 TEST_CASE("mixing refuses outputs that cannot be written") {
@@ -119,7 +124,8 @@ TEST_CASE("mixing refuses outputs that cannot be written") {
   };
   CHECK_THROWS_WITH(divergences({x.out.data(), 3, 3})(),
                     "divergences_from_mean: divergences has 3 columns, there are 2 teachers");
-  CHECK_THROWS_WITH(divergences({x.a.data(), 3, 2})(), "divergences_from_mean: divergences overlaps teachers[0]");
+  CHECK_THROWS_WITH(divergences({x.a.data(), 3, 2})(),
+                    "divergences_from_mean: divergences overlaps teachers[0]");
   const std::vector<float> untouched(12, 1);
   CHECK(x.a == untouched);
 }

@@ -72,11 +72,14 @@ TEST_CASE("chosen teachers are the only ones read") {
   three_teachers t;
   const std::vector<std::int32_t> chosen = {0, 2, 2, -1, 1, 1, -1, -1};
   const std::vector<float> weights = {1, 3, 5, 9, 1, 1, 1, 1};
-  const std::vector<float> dense = {1, 0, 3, 0, 0, 5, 0, 2, 0, 0, 0, 0}, even = {1, 0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0};
-  for (std::size_t c = 0; c < classes; ++c) t.teachers[1](0, c) = t.teachers[0](1, c) = t.teachers[2](2, c) = NAN;
+  const std::vector<float> dense = {1, 0, 3, 0, 0, 5, 0, 2, 0, 0, 0, 0},
+                           even = {1, 0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0};
+  for (std::size_t c = 0; c < classes; ++c)
+    t.teachers[1](0, c) = t.teachers[0](1, c) = t.teachers[2](2, c) = NAN;
   for (const kind how : all_kinds) {
     const matrix_view<const std::int32_t> ids(chosen.data(), rows, 2);
-    const auto routed = t.mixed(how, {.weights_of_rows = matrix_view(weights.data(), rows, 2), .chosen = ids});
+    const auto routed =
+        t.mixed(how, {.weights_of_rows = matrix_view(weights.data(), rows, 2), .chosen = ids});
     CHECK(is_all_nan(t.output, 3));
     for (std::size_t row = 0; row < 3; ++row) CHECK(!std::isnan(t.output.at(row, 0)));
     CHECK(t.mixed(how, {.weights_of_rows = matrix_view(dense.data(), rows, 3)}) == routed);

@@ -13,7 +13,8 @@ constexpr std::size_t rows = 5;
 
 // `unit` is the rounding of the compute type.
 template <class T, class Output>
-void check(kind how, std::size_t count, std::size_t classes, layout memory, double temperature, long double unit) {
+void check(kind how, std::size_t count, std::size_t classes, layout memory, double temperature,
+           long double unit) {
   const std::vector<guarded_matrix<T>> teachers = random_teachers<T>(count, rows, classes, memory);
   std::vector<double> weights(count);
   for (std::size_t i = 0; i < count; ++i) weights[i] = 1.0 + static_cast<double>(i);
@@ -22,7 +23,8 @@ void check(kind how, std::size_t count, std::size_t classes, layout memory, doub
   const teacher_oracle::row w(weights.begin(), weights.end());
   for (std::size_t row = 0; row < rows; ++row) {
     const std::vector<teacher_oracle::row> z = rows_of(teachers, row);
-    const teacher_oracle::row expected = teacher_oracle::mix(how, z, w, temperature), got = row_of(output, row);
+    const teacher_oracle::row expected = teacher_oracle::mix(how, z, w, temperature),
+                              got = row_of(output, row);
     long double size = 0;
     for (const teacher_oracle::row& teacher : z)
       for (long double x : teacher) size = std::max(size, std::abs(x));
@@ -30,10 +32,11 @@ void check(kind how, std::size_t count, std::size_t classes, layout memory, doub
     bool is_near = true;
     for (std::size_t c = 0; c < classes; ++c) {
       const long double absolute = unit * (4 + 2 * size + std::abs(expected[c]));
-      is_near = is_near && near(got[c], expected[c], support::rounding_of(element_traits<Output>::type), absolute);
+      is_near =
+          is_near && near(got[c], expected[c], support::rounding_of(element_traits<Output>::type), absolute);
     }
-    INFO("kind " << static_cast<int>(how) << ", " << count << " teachers, " << classes << " classes, row " << row
-                 << ", " << name_of(memory));
+    INFO("kind " << static_cast<int>(how) << ", " << count << " teachers, " << classes << " classes, row "
+                 << row << ", " << name_of(memory));
     CHECK(is_near);
   }
   CHECK(output.is_intact());
@@ -41,7 +44,8 @@ void check(kind how, std::size_t count, std::size_t classes, layout memory, doub
 
 template <class T>
 void check_divergences(std::size_t count, std::size_t classes, long double relative, long double absolute) {
-  const std::vector<guarded_matrix<T>> teachers = random_teachers<T>(count, rows, classes, layout::padded_rows);
+  const std::vector<guarded_matrix<T>> teachers =
+      random_teachers<T>(count, rows, classes, layout::padded_rows);
   std::vector<double> weights(count, 1), got(rows * count);
   weights[0] = 3;
   divergences_from_mean{.temperature = 2}(list_of(teachers), matrix_view(got.data(), rows, count),
@@ -85,8 +89,8 @@ TEST_CASE("mixing: one to sixteen teachers, every type of output") {
 
 TEST_CASE("mixing: every layout") {
   for (const kind how : all_kinds)
-    for (const layout memory : {layout::compact, layout::padded_rows, layout::column_major, layout::padded_columns,
-                                layout::every_third, layout::reversed_rows}) {
+    for (const layout memory : {layout::compact, layout::padded_rows, layout::column_major,
+                                layout::padded_columns, layout::every_third, layout::reversed_rows}) {
       check<float, float>(how, 3, 37, memory, 2, 1.5e-7L);
       check<bfloat16, float>(how, 3, 37, memory, 2, 1.5e-7L);
       check<double, double>(how, 3, 37, memory, 2, 1e-15L);
@@ -107,10 +111,12 @@ TEST_CASE("mixing: divergences from the mean") {
   check_divergences<float>(16, 1000, 2e-5L, 1e-9L);
 }
 
-// Where the second teacher's probabilities are far below float's smallest number, the logarithm is still right.
+// Where the second teacher's probabilities are far below float's smallest number, the logarithm is still
+// right.
 TEST_CASE("mixing: what no probability could hold") {
   std::vector<float> a = {0, -300, -400}, b = {0, -310, -390}, out(3);
-  mean_of_probabilities{}({matrix_view(a.data(), 1, 3), matrix_view(b.data(), 1, 3)}, matrix_view(out.data(), 1, 3));
+  mean_of_probabilities{}({matrix_view(a.data(), 1, 3), matrix_view(b.data(), 1, 3)},
+                          matrix_view(out.data(), 1, 3));
   CHECK(out[0] == 0);
   CHECK(out[1] == Approx(-300 - std::log(2.0) + std::log1p(std::exp(-10.0))).epsilon(1e-6));
   CHECK(out[2] == Approx(-390 - std::log(2.0) + std::log1p(std::exp(-10.0))).epsilon(1e-6));
@@ -120,9 +126,10 @@ TEST_CASE("mixing: numbers at the ends of float") {
   std::vector<float> a = {3e38f, -3e38f, 1e38f}, b = {-3e38f, 3e38f, 3e38f}, out(3);
   for (const kind how : all_kinds)
     for (const double temperature : {1e-30, 1.0, 1e38}) {
-      mix(how, {matrix_view(a.data(), 1, 3), matrix_view(b.data(), 1, 3)}, matrix_view(out.data(), 1, 3), temperature);
-      const teacher_oracle::row expected = teacher_oracle::mix(
-          how, {{a.begin(), a.end()}, {b.begin(), b.end()}}, {1, 1}, temperature);
+      mix(how, {matrix_view(a.data(), 1, 3), matrix_view(b.data(), 1, 3)}, matrix_view(out.data(), 1, 3),
+          temperature);
+      const teacher_oracle::row expected =
+          teacher_oracle::mix(how, {{a.begin(), a.end()}, {b.begin(), b.end()}}, {1, 1}, temperature);
       for (std::size_t c = 0; c < 3; ++c) {
         INFO("kind " << static_cast<int>(how) << ", temperature " << temperature << ", class " << c);
         const auto rounded = static_cast<float>(expected[c]);

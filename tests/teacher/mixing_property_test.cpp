@@ -23,7 +23,8 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 struct batch {
   std::vector<double> student = normal_logits(rows * classes, 1), a = normal_logits(rows * classes, 2),
                       b = normal_logits(rows * classes, 3), c = normal_logits(rows * classes, 4);
-  std::vector<double> out = std::vector<double>(rows * classes), gradient = std::vector<double>(rows * classes);
+  std::vector<double> out = std::vector<double>(rows * classes),
+                      gradient = std::vector<double>(rows * classes);
 
   static matrix_view<double> view(std::vector<double>& m) { return {m.data(), rows, classes}; }
   teacher_list all() { return {view(a), view(b), view(c)}; }
@@ -59,7 +60,8 @@ TEST_CASE("the order of the teachers does not matter") {
   for (const kind how : all_kinds) {
     std::vector<double> other(rows * classes);
     mix(how, x.all(), batch::view(x.out), 2, {.weights = w});
-    mix(how, {batch::view(x.c), batch::view(x.a), batch::view(x.b)}, batch::view(other), 2, {.weights = turned});
+    mix(how, {batch::view(x.c), batch::view(x.a), batch::view(x.b)}, batch::view(other), 2,
+        {.weights = turned});
     CHECK(largest_difference(x.out, other) < 1e-13);
   }
 }
@@ -142,7 +144,8 @@ TEST_CASE("no teacher is farther from the mean than log 1 / w") {
   batch x;
   const std::vector<double> w = {0.9, 0.05, 0.05};
   std::vector<double> divergences(rows * 3);
-  divergences_from_mean{.temperature = 0.01}(x.all(), matrix_view(divergences.data(), rows, 3), {.weights = w});
+  divergences_from_mean{.temperature = 0.01}(x.all(), matrix_view(divergences.data(), rows, 3),
+                                             {.weights = w});
   for (std::size_t k = 0; k < divergences.size(); ++k) {
     CHECK(divergences[k] >= 0);
     CHECK(divergences[k] <= std::log(1 / w[k % 3]) + 1e-12);

@@ -23,7 +23,8 @@ struct entries {
 template <class Student, class Teacher>
 void check(std::size_t classes, layout how, double temperature, double apart, long double relative,
            long double of_distance) {
-  std::vector<double> t = normal_logits(rows * classes, classes, 3), s = normal_logits(rows * classes, 77, apart);
+  std::vector<double> t = normal_logits(rows * classes, classes, 3),
+                      s = normal_logits(rows * classes, 77, apart);
   for (std::size_t i = 0; i < s.size(); ++i) s[i] += t[i];
   const guarded_matrix<Student> student(rows, s, how, 1);
   const guarded_matrix<Teacher> teacher(rows, t, how, 2);
@@ -38,7 +39,8 @@ void check(std::size_t classes, layout how, double temperature, double apart, lo
     CHECK(near(got.divergence[row], expected, relative, classes == 1 ? 0 : 1e-18L));
     // The rounding of a difference of rows counts once, where the difference itself counts squared.
     const long double distance = teacher_oracle::cosine_distance(z, v);
-    CHECK(near(got.distance[row], distance, 0, of_distance * std::sqrt(distance) + of_distance * of_distance));
+    CHECK(
+        near(got.distance[row], distance, 0, of_distance * std::sqrt(distance) + of_distance * of_distance));
     CHECK(got.divergence[row] >= 0);
   }
 }
@@ -80,8 +82,9 @@ TEST_CASE("pairs of rows: equal rows are at distance 0, exactly") {
 TEST_CASE("pairs of rows: special values") {
   on_every_target([] {
     const float inf = INFINITY;
-    std::vector<float> s = {1, 2, -inf, 1, 2, 0, 1, NAN, 2, 0, 0, 0, 0, 0, 0, -inf, -inf, -inf, 3e38f, 1, 2, 1, 1, -1};
-    std::vector<float> t = {1, 2, 3,    1, 2, -inf, 1, 1, 2, 1, 2, 3, 0, 0, 0, 1, 2, 3, 3e38f, 1, 2, -1, -1, 1};
+    std::vector<float> s = {1, 2, -inf, 1,    2,    0,    1,     NAN, 2, 0, 0, 0,
+                            0, 0, 0,    -inf, -inf, -inf, 3e38f, 1,   2, 1, 1, -1};
+    std::vector<float> t = {1, 2, 3, 1, 2, -inf, 1, 1, 2, 1, 2, 3, 0, 0, 0, 1, 2, 3, 3e38f, 1, 2, -1, -1, 1};
     entries got(8);
     compare_rows(matrix_view(s.data(), 8, 3), matrix_view(t.data(), 8, 3), got.all());
     CHECK(got.divergence[0] == infinity);  // the student rules out what the teacher does not

@@ -12,8 +12,8 @@ using namespace teacher_cases;
 namespace {
 
 struct arguments {
-  std::vector<float> s = std::vector<float>(12, 1), t = std::vector<float>(12, 2), w = std::vector<float>(3, 7),
-                     other = std::vector<float>(3, 7);
+  std::vector<float> s = std::vector<float>(12, 1), t = std::vector<float>(12, 2),
+                     w = std::vector<float>(3, 7), other = std::vector<float>(3, 7);
   std::vector<double> entry = std::vector<double>(3, 7);
   std::vector<std::int32_t> labels = {0, 1, 2}, wrong = {0, 4, 1};
   matrix_view<const float> student{s.data(), 3, 4}, teacher{t.data(), 3, 4}, narrow{t.data(), 3, 3},
@@ -37,16 +37,17 @@ TEST_CASE("measure_rows refuses") {
   arguments x;
   x.refused("measure_rows: temperature must be finite and > 0, got 0",
             [&] { measure_rows(x.student, {.entropy = x.entry}, {.temperature = 0}); });
-  x.refused<shape_error>("measure_rows: logits has 0 rows", [&] { measure_rows(x.empty, {.entropy = x.entry}); });
+  x.refused<shape_error>("measure_rows: logits has 0 rows",
+                         [&] { measure_rows(x.empty, {.entropy = x.entry}); });
   x.refused<layout_error>("measure_rows: logits has no memory",
                           [&] { measure_rows(x.absent, {.entropy = x.entry}); });
   x.refused<shape_error>("measure_rows: entropy has 3 entries, logits has 2 rows",
                          [&] { measure_rows(x.short_one, {.entropy = x.entry}); });
   x.refused<shape_error>("measure_rows: labels has 0 entries, logits has 3 rows",
                          [&] { measure_rows(x.student, {.other_probability = x.entry}); });
-  x.refused<data_error>(
-      "measure_rows: labels[1] is 4, must be in [0, 4) or ignore_index -100",
-      [&] { measure_rows(x.student, {.label_log_probability = x.entry}, {.labels = x.wrong}); });
+  x.refused<data_error>("measure_rows: labels[1] is 4, must be in [0, 4) or ignore_index -100", [&] {
+    measure_rows(x.student, {.label_log_probability = x.entry}, {.labels = x.wrong});
+  });
   x.refused<layout_error>("measure_rows: mean has a stride of 0, so its elements are not distinct", [&] {
     measure_rows(x.student, {.mean = vector_view<double>(x.entry.data(), 3, 0)});
   });
@@ -88,9 +89,8 @@ TEST_CASE("weights of rows refuse") {
             [&x, s = s, t = t] { bd_kd_weights{.factor = 0.5}(s, t, x.w, x.other); });
   x.refused<layout_error>("bd_kd_weights: reverse overlaps forward",
                           [&x, s = s, t = t] { bd_kd_weights{}(s, t, x.w, x.w); });
-  x.refused<layout_error>(
-      "bd_kd_weights: reverse overlaps row_weights, which both need; use forward",
-      [&x, s = s, t = t] { bd_kd_weights{}(s, t, x.other, x.w, {.row_weights = x.w}); });
+  x.refused<layout_error>("bd_kd_weights: reverse overlaps row_weights, which both need; use forward",
+                          [&x, s = s, t = t] { bd_kd_weights{}(s, t, x.other, x.w, {.row_weights = x.w}); });
   x.refused<data_error>("focal_weight: labels[1] is 4, must be in [0, 4) or ignore_index -100",
                         [&x, s = s] { focal_weight{.labels = x.wrong}(s, x.w); });
   x.refused<shape_error>("label_probability_weight: labels has 0 entries, logits has 3 rows",
@@ -101,18 +101,15 @@ TEST_CASE("weights of rows refuse") {
                          [&, s = s] { entropy_weight{}(s, vector_view<float>()); });
   x.refused<shape_error>("entropy_weight: weights has 3 entries, logits has 2 rows",
                          [&x] { entropy_weight{}(x.short_one, x.w); });
-  x.refused<layout_error>("entropy_weight: weights overlaps logits", [&x, s = s] {
-    entropy_weight{}(s, vector_view<float>(x.s.data(), 3));
-  });
-  x.refused<layout_error>("ea_kd_weight: weights overlaps teacher", [&x, s = s, t = t] {
-    ea_kd_weight{}(s, t, vector_view<float>(x.t.data(), 3));
-  });
+  x.refused<layout_error>("entropy_weight: weights overlaps logits",
+                          [&x, s = s] { entropy_weight{}(s, vector_view<float>(x.s.data(), 3)); });
+  x.refused<layout_error>("ea_kd_weight: weights overlaps teacher",
+                          [&x, s = s, t = t] { ea_kd_weight{}(s, t, vector_view<float>(x.t.data(), 3)); });
   std::vector<float> mask = {1, 1, 1, 1};
-  x.refused<layout_error>("entropy_weight: weights overlaps row_weights without being exactly the same elements",
-                          [&mask, s = s] {
-                            entropy_weight{}(s, vector_view<float>(mask.data() + 1, 3),
-                                             {.row_weights = {mask.data(), 3}});
-                          });
+  x.refused<layout_error>(
+      "entropy_weight: weights overlaps row_weights without being exactly the same elements", [&mask, s = s] {
+        entropy_weight{}(s, vector_view<float>(mask.data() + 1, 3), {.row_weights = {mask.data(), 3}});
+      });
 }
 
 TEST_CASE("temperatures of rows refuse") {

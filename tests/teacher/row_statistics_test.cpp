@@ -18,8 +18,15 @@ struct entries {
   std::vector<std::int64_t> classes;
 
   explicit entries(std::size_t n)
-      : log_sum_exp(n, 7), entropy(n, 7), largest(n, 7), label_log(n, 7), other(n, 7), mean(n, 7), deviation(n, 7),
-        length(n, 7), classes(n, 7) {}
+      : log_sum_exp(n, 7),
+        entropy(n, 7),
+        largest(n, 7),
+        label_log(n, 7),
+        other(n, 7),
+        mean(n, 7),
+        deviation(n, 7),
+        length(n, 7),
+        classes(n, 7) {}
   row_statistics all() {
     return {log_sum_exp, entropy, largest, classes, label_log, other, mean, deviation, length};
   }
@@ -41,10 +48,12 @@ template <class T>
 void check_row(const teacher_oracle::row& z, const entries& got, std::size_t row, std::size_t label, double t,
                const allowed_error& e) {
   long double least = z[0], most = z[0], size = 0;
-  for (long double x : z) least = std::min(least, x), most = std::max(most, x), size = std::max(size, std::abs(x));
+  for (long double x : z)
+    least = std::min(least, x), most = std::max(most, x), size = std::max(size, std::abs(x));
   const long double absolute = e.absolute * (1 + (most - least) / t);
   const teacher_oracle::row l = teacher_oracle::log_softmax(z, t);
-  INFO("row " << row << " of " << z.size() << " classes, " << name_of(element_traits<T>::type) << ", temperature " << t);
+  INFO("row " << row << " of " << z.size() << " classes, " << name_of(element_traits<T>::type)
+              << ", temperature " << t);
   CHECK(near(got.log_sum_exp[row], teacher_oracle::log_sum_exp(z, t), 1e-15L, absolute));
   CHECK(near(got.entropy[row], teacher_oracle::entropy(z, t), e.relative));
   CHECK(near(got.largest[row], teacher_oracle::largest_probability(z, t), e.relative));
@@ -57,7 +66,8 @@ void check_row(const teacher_oracle::row& z, const entries& got, std::size_t row
 }
 
 template <class T>
-void check_matrix(std::size_t classes, layout how, double temperature, double deviation, const allowed_error& e) {
+void check_matrix(std::size_t classes, layout how, double temperature, double deviation,
+                  const allowed_error& e) {
   const guarded_matrix<T> logits(rows, normal_logits(rows * classes, classes + 1, deviation), how, 1);
   const std::vector<std::int32_t> labels = labels_of(rows, classes);
   entries got(rows);
@@ -154,8 +164,8 @@ TEST_CASE("rows without a distribution are NaN, their neighbours are not touched
       const std::vector<std::int32_t> labels(5, 0);
       measure_rows(matrix_view(z.data(), 5, classes), got.all(), {.labels = labels});
       for (std::size_t row = 0; row < 4; ++row) {
-        for (const auto* values : {&got.log_sum_exp, &got.entropy, &got.largest, &got.label_log, &got.other, &got.mean,
-                                   &got.deviation, &got.length})
+        for (const auto* values : {&got.log_sum_exp, &got.entropy, &got.largest, &got.label_log, &got.other,
+                                   &got.mean, &got.deviation, &got.length})
           CHECK(std::isnan((*values)[row]));
         CHECK(got.classes[row] == -1);
       }
@@ -166,7 +176,8 @@ TEST_CASE("rows without a distribution are NaN, their neighbours are not touched
 }
 
 TEST_CASE("numbers at the ends of float") {
-  std::vector<float> z = {3e38f, -3e38f, 3e38f, 0, 1e-30f, 2e-30f, -1e-30f, 0, 1e25f, -1e25f, 1e25f, 1e25f, 0, 0, 0, 0};
+  std::vector<float> z = {3e38f, -3e38f, 3e38f, 0,     1e-30f, 2e-30f, -1e-30f, 0,
+                          1e25f, -1e25f, 1e25f, 1e25f, 0,      0,      0,       0};
   const guarded_matrix<float> logits(4, std::vector<double>(z.begin(), z.end()));
   for (const double temperature : {1e-30, 1.0, 1e30}) {
     entries got(4);
@@ -222,7 +233,8 @@ TEST_CASE("any executor gives the same bits") {
         support::block_executor executor(workers, 5);
         workspace memory;
         entries cut(53);
-        measure_rows(logits.view(), cut.all(), {.labels = labels, .executor = executor, .workspace = &memory});
+        measure_rows(logits.view(), cut.all(),
+                     {.labels = labels, .executor = executor, .workspace = &memory});
         CHECK(cut == serial);
         CHECK(executor.calls() == 1);
         CHECK(memory.size() > 0);

@@ -1,4 +1,5 @@
-// Temperatures of rows against their definitions; options, masks, special values, what they mean to a softmax.
+// Temperatures of rows against their definitions; options, masks, special values, what they mean to a
+// softmax.
 #include <distill/numeric/log_softmax.hpp>
 #include <distill/teacher/row_temperatures.hpp>
 
@@ -28,7 +29,8 @@ std::vector<float> temperatures_of(policy which, const guarded_matrix<T>& s, con
   if (which == policy::cwsm)
     cwsm_temperatures{n.temperature, n.beta, n.lowest, n.highest}(s.view(), result, options);
   if (which == policy::flsw)
-    flsw_temperatures{n.temperature, n.beta, n.gamma, n.lowest, n.highest}(s.view(), t.view(), result, options);
+    flsw_temperatures{n.temperature, n.beta, n.gamma, n.lowest, n.highest}(s.view(), t.view(), result,
+                                                                           options);
   if (which == policy::entropy)
     entropy_temperatures{n.temperature, n.beta, n.lowest, n.highest}(t.view(), result, options);
   return result;
@@ -36,7 +38,8 @@ std::vector<float> temperatures_of(policy which, const guarded_matrix<T>& s, con
 
 long double hardness(policy which, const teacher_oracle::row& z, const teacher_oracle::row& v, double gamma) {
   if (which == policy::cwsm) return 1 / (teacher_oracle::largest_probability(z) + 1e-3L);
-  if (which == policy::flsw) return std::pow(teacher_oracle::cosine_distance(z, v), static_cast<long double>(gamma));
+  if (which == policy::flsw)
+    return std::pow(teacher_oracle::cosine_distance(z, v), static_cast<long double>(gamma));
   return teacher_oracle::entropy(v) / std::log(static_cast<long double>(v.size()));
 }
 
@@ -46,7 +49,8 @@ struct batch {
       : student(rows, normal_logits(rows * classes, classes, 2), how, 1),
         teacher(rows, normal_logits(rows * classes, classes + 7, 1), how, 2) {}
 
-  std::vector<long double> expected(policy which, const numbers& n, const std::vector<float>& mask = {}) const {
+  std::vector<long double> expected(policy which, const numbers& n,
+                                    const std::vector<float>& mask = {}) const {
     std::vector<long double> w(rows), result(rows, n.temperature);
     long double mean = 0, count = 0;
     for (std::size_t row = 0; row < rows; ++row) {
@@ -56,7 +60,8 @@ struct batch {
     }
     for (std::size_t row = 0; row < rows; ++row)
       if (mask.empty() || mask[row] != 0)
-        result[row] = std::min<long double>(n.highest, std::max<long double>(n.lowest, n.temperature + n.beta * (mean / count - w[row])));
+        result[row] = std::min<long double>(
+            n.highest, std::max<long double>(n.lowest, n.temperature + n.beta * (mean / count - w[row])));
     return result;
   }
 };
@@ -114,7 +119,8 @@ TEST_CASE("temperatures of rows: NaN where there is no distribution, the others 
     const auto without = temperatures_of(which, x.student, x.teacher, {}, {.row_weights = mask});
     x.student(2, 4) = x.teacher(2, 4) = NAN;
     const auto got = temperatures_of(which, x.student, x.teacher, {});
-    for (std::size_t row = 0; row < rows; ++row) CHECK((row == 2 ? std::isnan(got[row]) : got[row] == without[row]));
+    for (std::size_t row = 0; row < rows; ++row)
+      CHECK((row == 2 ? std::isnan(got[row]) : got[row] == without[row]));
   }
 }
 

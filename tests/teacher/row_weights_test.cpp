@@ -23,65 +23,108 @@ struct policy {
   long double (*expected)(const teacher_oracle::row& z, const teacher_oracle::row& v, std::size_t label);
 };
 
-long double log_classes(const teacher_oracle::row& z) { return z.size() > 1 ? std::log(static_cast<long double>(z.size())) : 1; }
+long double log_classes(const teacher_oracle::row& z) {
+  return z.size() > 1 ? std::log(static_cast<long double>(z.size())) : 1;
+}
 
-#define WRITES [](const guarded_matrix<float>& s, const guarded_matrix<float>& t, label_view y, \
-                  vector_view<float> w, const row_weight_options& o)
+#define WRITES                                                                                           \
+  [](const guarded_matrix<float>& s, const guarded_matrix<float>& t, label_view y, vector_view<float> w, \
+     const row_weight_options& o)
 #define EXPECTS [](const teacher_oracle::row& z, const teacher_oracle::row& v, std::size_t y) -> long double
 
 const policy policies[] = {
-    {"entropy", false, WRITES { (void)s, (void)y, entropy_weight{.temperature = 2}(t.view(), w, o); },
-     EXPECTS { (void)z, (void)y; return teacher_oracle::entropy(v, 2) / log_classes(v); }},
-    {"certainty", false,
-     WRITES { (void)s, (void)y, entropy_weight{.temperature = 2, .prefer_sure = true}(t.view(), w, o); },
-     EXPECTS { (void)z, (void)y; return 1 - teacher_oracle::entropy(v, 2) / log_classes(v); }},
-    {"ea_kd", false, WRITES { (void)y, ea_kd_weight{}(s.view(), t.view(), w, o); },
-     EXPECTS {
-       (void)y;
-       const long double h = teacher_oracle::entropy(v, 3);
-       return (h + h * teacher_oracle::entropy(z, 3) / log_classes(v)) / 2;
-     }},
-    {"label probability", true,
-     WRITES { (void)s, label_probability_weight{.labels = y, .temperature = 3}(t.view(), w, o); },
-     EXPECTS { (void)z; return std::exp(teacher_oracle::log_softmax(v, 3)[y]); }},
-    {"right label", true, WRITES { (void)s, right_label_weight{.labels = y, .right = 2, .wrong = 0.5}(t.view(), w, o); },
-     EXPECTS {
-       (void)z;
-       std::size_t first = 0;
-       for (std::size_t c = 0; c < v.size(); ++c)
-         if (v[c] > v[first]) first = c;
-       return first == y ? 2 : 0.5L;
-     }},
-    {"focal", true, WRITES { (void)t, focal_weight{.labels = y, .gamma = 1.5, .temperature = 2}(s.view(), w, o); },
-     EXPECTS { (void)v; return std::pow(teacher_oracle::others(z, y, 2), 1.5L); }},
-    {"focal divergence", false,
-     WRITES { (void)y, focal_divergence_weight{.gamma = 1.5, .beta = 0.3, .temperature = 2}(s.view(), t.view(), w, o); },
-     EXPECTS {
-       (void)y;
-       const long double kl = teacher_oracle::divergence(teacher_oracle::log_softmax(v, 2), teacher_oracle::log_softmax(z, 2));
-       return std::pow(-std::expm1(-(kl + 0.3L * teacher_oracle::entropy(v, 2))), 1.5L);
-     }},
-    {"focal divergence without entropy", false,
-     WRITES { (void)y, focal_divergence_weight{}(s.view(), t.view(), w, o); },
-     EXPECTS {
-       (void)y;
-       const long double kl = teacher_oracle::divergence(teacher_oracle::log_softmax(v), teacher_oracle::log_softmax(z));
-       return std::pow(-std::expm1(-kl), 2.0L);
-     }},
-    {"forward balance", false,
-     WRITES {
-       (void)y;
-       std::vector<float> other(w.size());
-       bd_kd_weights{.temperature = 2, .factor = 3}(s.view(), t.view(), w, other, o);
-     },
-     EXPECTS { (void)y; return teacher_oracle::entropy(v, 2) > teacher_oracle::entropy(z, 2) ? 3 : 1; }},
-    {"reverse balance", false,
-     WRITES {
-       (void)y;
-       std::vector<float> other(w.size());
-       bd_kd_weights{.temperature = 2, .factor = 3}(s.view(), t.view(), other, w, o);
-     },
-     EXPECTS { (void)y; return teacher_oracle::entropy(z, 2) > teacher_oracle::entropy(v, 2) ? 3 : 1; }}};
+    {"entropy", false, WRITES{(void)s, (void)y, entropy_weight{.temperature = 2}(t.view(), w, o);
+}  // namespace
+, EXPECTS {
+  (void)z, (void)y;
+  return teacher_oracle::entropy(v, 2) / log_classes(v);
+}
+}
+, {"certainty", false,
+   WRITES{(void)s, (void)y, entropy_weight{.temperature = 2, .prefer_sure = true}(t.view(), w, o);
+}
+, EXPECTS {
+  (void)z, (void)y;
+  return 1 - teacher_oracle::entropy(v, 2) / log_classes(v);
+}
+}
+, {"ea_kd", false, WRITES{(void)y, ea_kd_weight{}(s.view(), t.view(), w, o);
+}
+, EXPECTS {
+  (void)y;
+  const long double h = teacher_oracle::entropy(v, 3);
+  return (h + h * teacher_oracle::entropy(z, 3) / log_classes(v)) / 2;
+}
+}
+, {"label probability", true,
+   WRITES{(void)s, label_probability_weight{.labels = y, .temperature = 3}(t.view(), w, o);
+}
+, EXPECTS {
+  (void)z;
+  return std::exp(teacher_oracle::log_softmax(v, 3)[y]);
+}
+}
+, {"right label", true,
+   WRITES{(void)s, right_label_weight{.labels = y, .right = 2, .wrong = 0.5}(t.view(), w, o);
+}
+, EXPECTS {
+  (void)z;
+  std::size_t first = 0;
+  for (std::size_t c = 0; c < v.size(); ++c)
+    if (v[c] > v[first]) first = c;
+  return first == y ? 2 : 0.5L;
+}
+}
+, {"focal", true, WRITES{(void)t, focal_weight{.labels = y, .gamma = 1.5, .temperature = 2}(s.view(), w, o);
+}
+, EXPECTS {
+  (void)v;
+  return std::pow(teacher_oracle::others(z, y, 2), 1.5L);
+}
+}
+, {"focal divergence", false,
+   WRITES{(void)y,
+          focal_divergence_weight{.gamma = 1.5, .beta = 0.3, .temperature = 2}(s.view(), t.view(), w, o);
+}
+, EXPECTS {
+  (void)y;
+  const long double kl =
+      teacher_oracle::divergence(teacher_oracle::log_softmax(v, 2), teacher_oracle::log_softmax(z, 2));
+  return std::pow(-std::expm1(-(kl + 0.3L * teacher_oracle::entropy(v, 2))), 1.5L);
+}
+}
+, {"focal divergence without entropy", false,
+   WRITES{(void)y, focal_divergence_weight{}(s.view(), t.view(), w, o);
+}
+, EXPECTS {
+  (void)y;
+  const long double kl =
+      teacher_oracle::divergence(teacher_oracle::log_softmax(v), teacher_oracle::log_softmax(z));
+  return std::pow(-std::expm1(-kl), 2.0L);
+}
+}
+, {"forward balance", false, WRITES{(void)y;
+std::vector<float> other(w.size());
+bd_kd_weights{.temperature = 2, .factor = 3}(s.view(), t.view(), w, other, o);
+}
+, EXPECTS {
+  (void)y;
+  return teacher_oracle::entropy(v, 2) > teacher_oracle::entropy(z, 2) ? 3 : 1;
+}
+}
+, {
+  "reverse balance", false, WRITES {
+    (void)y;
+    std::vector<float> other(w.size());
+    bd_kd_weights{.temperature = 2, .factor = 3}(s.view(), t.view(), other, w, o);
+  }
+  , EXPECTS {
+    (void)y;
+    return teacher_oracle::entropy(z, 2) > teacher_oracle::entropy(v, 2) ? 3 : 1;
+  }
+}
+}
+;
 
 #undef WRITES
 #undef EXPECTS
@@ -217,7 +260,8 @@ TEST_CASE("weights of rows: any executor gives the same bits") {
     p.write(x.student, x.teacher, x.labels, serial, {.normalize = true});
     support::block_executor executor(3, 5);
     workspace memory;
-    p.write(x.student, x.teacher, x.labels, cut, {.normalize = true, .executor = executor, .workspace = &memory});
+    p.write(x.student, x.teacher, x.labels, cut,
+            {.normalize = true, .executor = executor, .workspace = &memory});
     CHECK(cut == serial);
     CHECK(executor.calls() > 0);
     CHECK(memory.size() > 0);

@@ -1,5 +1,5 @@
-// What statistics, mixtures and policies must answer, from their definitions in long double. Includes nothing of the
-// library.
+// What statistics, mixtures and policies must answer, from their definitions in long double. Includes nothing
+// of the library.
 #pragma once
 
 #include <cmath>
@@ -42,7 +42,8 @@ inline long double entropy(const row& z, long double temperature = 1) {
 
 inline long double largest_probability(const row& z, long double temperature = 1) {
   long double largest = 0;
-  for (long double l : log_softmax(z, temperature)) largest = std::isnan(l) ? l : std::max(largest, std::exp(l));
+  for (long double l : log_softmax(z, temperature))
+    largest = std::isnan(l) ? l : std::max(largest, std::exp(l));
   return largest;
 }
 

@@ -35,14 +35,15 @@ void weigh(policy which, const teacher_list& teachers, Weights weights, label_vi
   }
 }
 
-teacher_oracle::row expected(policy which, const std::vector<teacher_oracle::row>& z, std::size_t label, double t,
-                             double sharpness) {
+teacher_oracle::row expected(policy which, const std::vector<teacher_oracle::row>& z, std::size_t label,
+                             double t, double sharpness) {
   teacher_oracle::row scores;
   const auto mean = teacher_oracle::mix(kind::probabilities, z, teacher_oracle::row(z.size(), 1), t);
   for (const teacher_oracle::row& teacher : z) {
     const auto l = teacher_oracle::log_softmax(teacher, t);
     if (which == policy::entropy) scores.push_back(-teacher_oracle::entropy(teacher, t));
-    if (which == policy::confidence) scores.push_back(std::log(teacher_oracle::largest_probability(teacher, t)));
+    if (which == policy::confidence)
+      scores.push_back(std::log(teacher_oracle::largest_probability(teacher, t)));
     if (which == policy::label) scores.push_back(l[label]);
     if (which == policy::ca_mkd) scores.push_back(-l[label]);
     if (which == policy::agreement) scores.push_back(-teacher_oracle::divergence(l, mean));
@@ -60,7 +61,8 @@ std::vector<std::int32_t> labels_of(std::size_t classes) {
 }
 
 template <class T>
-void check(policy which, std::size_t classes, layout how, double temperature, double sharpness, long double absolute) {
+void check(policy which, std::size_t classes, layout how, double temperature, double sharpness,
+           long double absolute) {
   auto teachers = random_teachers<T>(count, rows, classes, how);
   for (std::size_t i = 0; i < count; ++i)  // not equally sure
     for (std::size_t k = 0; k < rows * classes; ++k) {
@@ -75,7 +77,8 @@ void check(policy which, std::size_t classes, layout how, double temperature, do
                             sharpness);
     double sum = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      INFO("policy " << static_cast<int>(which) << ", " << classes << " classes, row " << row << ", teacher " << i);
+      INFO("policy " << static_cast<int>(which) << ", " << classes << " classes, row " << row << ", teacher "
+                     << i);
       CHECK(near(weights.at(row, i), w[i], 0, absolute));
       sum += weights.at(row, i);
     }
@@ -136,8 +139,9 @@ TEST_CASE("weights of teachers: masked rows, ignored labels, no distribution") {
     std::vector<float> mixed(rows * 20);
     const mixing_options options{.weights_of_rows = matrix_view<const float>(w.data(), rows, count),
                                  .row_weights = mask};
-    CHECK_THROWS_WITH(mean_of_probabilities{}(list_of(teachers), matrix_view(mixed.data(), rows, 20), options),
-                      "mean_of_probabilities: weights_of_rows(3, 0) must be finite and >= 0, got nan");
+    CHECK_THROWS_WITH(
+        mean_of_probabilities{}(list_of(teachers), matrix_view(mixed.data(), rows, 20), options),
+        "mean_of_probabilities: weights_of_rows(3, 0) must be finite and >= 0, got nan");
     mask[3] = 0;
     mean_of_probabilities{}(list_of(teachers), matrix_view(mixed.data(), rows, 20), options);
     CHECK(std::isnan(mixed[20]));

@@ -10,11 +10,12 @@ namespace distill::inline DISTILL_ABI {
 /// The coefficient that gives a loss term a fixed share of another's value: share * reference / term.
 ///
 /// It is a constant of the step: no gradient passes through it. The term's value becomes that of the
-/// reference times `share`, its gradient keeps its direction. Options: `share` (finite, > 0); `most` (finite,
-/// > 0), the largest coefficient. Special values: a term of 0 gives `most`, or `share` if the reference is 0
-/// too; a reference of 0 gives 0. Throws: parameter_error for a parameter outside its range, a value that is
-/// negative or not finite. Source: the loss balancer of NVIDIA Model Optimizer, `modelopt.torch.distill`:
-/// distillation losses scaled to the student's own.
+/// reference times `share`, its gradient keeps its direction.
+/// Options: `share` (finite, > 0); `most` (finite, > 0), the largest coefficient.
+/// Special values: a term of 0 gives `most`, or `share` if the reference is 0 too; a reference of 0 gives 0.
+/// Throws: parameter_error for a parameter outside its range, a value that is negative or not finite.
+/// Source: the loss balancer of NVIDIA Model Optimizer, `modelopt.torch.distill`: distillation losses scaled
+/// to the student's own.
 struct value_balance {
   double share = 1;
   double most = 1e3;
@@ -43,12 +44,13 @@ struct gradient_balance_state {
 /// mean_j(l_j / l_j(0)): a term that has fallen less than the others gets more. With alpha 0 the lengths are
 /// equal and their sum stays. Coefficients are constants of the step: no gradient passes through them.
 /// Options: `momentum` in [0, 1) of the averages, 0 for the last step alone; `alpha` (finite, >= 0), which
-/// needs the losses where it is not 0; `most` (finite, > 0). Special values: a step with a length or loss
-/// that is not finite, or a first loss of 0, leaves the state as it was. A term whose average is 0 has
-/// `most`; if all are 0, or there was no step, every coefficient is 1. Throws: parameter_error (a parameter
-/// outside its range, a negative length or loss), shape_error (no term, more than 8, or another number than
-/// before). Source: Chen et al. 2018, GradNorm, arXiv 1711.02257, section 3.2: its targets, met at once
-/// instead of by a gradient step on the coefficients.
+/// needs the losses where it is not 0; `most` (finite, > 0).
+/// Special values: a step with a length or loss that is not finite, or a first loss of 0, leaves the state as
+/// it was. A term whose average is 0 has `most`; if all are 0, or there was no step, every coefficient is 1.
+/// Throws: parameter_error (a parameter outside its range, a negative length or loss), shape_error (no term,
+/// more than 8, or another number than before).
+/// Source: Chen et al. 2018, GradNorm, arXiv 1711.02257, section 3.2: its targets, met at once instead of by
+/// a gradient step on the coefficients.
 struct gradient_balance {
   double momentum = 0.9;
   double alpha = 0;

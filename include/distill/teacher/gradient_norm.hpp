@@ -18,10 +18,11 @@ double evaluate_gradient_norm(const input_matrix& gradient, const gradient_norm_
 
 /// The Euclidean length of all entries of a matrix: how large the gradient of a loss term is.
 ///
-/// Shapes: any, any strides and element type. Throws: shape_error, layout_error.
+/// Shapes: any, any strides and element type.
+/// Throws: shape_error, layout_error.
 /// Special values: not finite where an entry is not. Squares never overflow or vanish.
-/// Accuracy: relative error below 5e-7 for float and 16 bits, 1e-14 for double. Cost: one pass. The bits do
-/// not depend on the executor.
+/// Accuracy: relative error below 5e-7 for float and 16 bits, 1e-14 for double.
+/// Cost: one pass. The bits do not depend on the executor.
 template <class Gradient>
 double gradient_norm(Gradient&& gradient, const gradient_norm_options& options = {}) {
   return detail::evaluate_gradient_norm(detail::input_matrix(as_view(std::forward<Gradient>(gradient))),

@@ -9,11 +9,12 @@ namespace distill::inline DISTILL_ABI {
 /// Output: Σ_i w_i log p_i - log Σ_c exp(Σ_i w_i log p_i), p_i = softmax(teacher_i / T), which is the
 /// log_softmax of mean_of_logits / T. A class that one teacher rules out has no probability: teachers must
 /// agree, where mean_of_probabilities lets each speak. The teacher of a loss with `teacher_temperature = 1`.
-/// Shapes, options, throws: as mean_of_probabilities. Special values: -inf where a teacher that counts has
-/// -inf; NaN or +inf in such a teacher makes the row NaN, as do a row that is -inf throughout once mixed, and
-/// one without weights. Accuracy: absolute error below 2e-7 (2 + (max |z|) / T) in float, 1e-15 instead of
-/// 1e-7 in double. Cost: a pass over the teachers, two over the output, one exponential per class. Source:
-/// Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 5.3, the geometric mean of predictions.
+/// Shapes, options, throws: as mean_of_probabilities.
+/// Special values: -inf where a teacher that counts has -inf; NaN or +inf in such a teacher makes the row
+/// NaN, as do a row that is -inf throughout once mixed, and one without weights.
+/// Accuracy: as mean_of_probabilities.
+/// Cost: a pass over the teachers, two over the output, one exponential per class.
+/// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 5.3, the geometric mean of predictions.
 struct mean_of_log_probabilities {
   double temperature = 1;
 

@@ -8,17 +8,22 @@ namespace distill::inline DISTILL_ABI {
 ///
 /// Output: log Σ_i w_i p_i, p_i = softmax(teacher_i / T), as logsumexp_i(log w_i + log p_i). It is the
 /// teacher of any loss with `teacher_temperature = 1`: the temperature has been applied, and cannot be
-/// changed afterwards. Shapes: teachers and output [rows, classes], any strides and element types; weights as
-/// mixing_options says. The output may be exactly one of the teachers. Options: `temperature` (finite, > 0).
+/// changed afterwards.
+/// Shapes: teachers and output [rows, classes], any strides and element types; weights as mixing_options
+/// says. The output may be exactly one of the teachers.
+/// Options: `temperature` (finite, > 0).
 /// Throws: shape_error, parameter_error (a weight that is negative or not finite), layout_error, data_error
-/// (a chosen teacher that is not there), before anything is written. Special values: -inf where no teacher
-/// that counts has any probability. NaN or +inf in a row of a teacher that counts, or -inf throughout, makes
-/// the row NaN; so does a row without weights. One teacher gives its log_softmax; the order of the teachers
-/// does not matter beyond rounding. Accuracy: absolute error below 1.5e-7 (4 + |log p| + (max z - z) / T) in
-/// float, 16 bits rounded at the end; 1e-15 instead of 1e-7 in double, which is used if any of them is double
-/// (`tests/teacher/mixing_oracle_test.cpp`). Cost: each teacher three passes and two exponentials per class,
-/// one logarithm per class. The bits do not depend on the executor. Source: You, Xu, Xu, Tao 2017, Learning
-/// from multiple teacher networks, KDD, section 3.2: the mean of softened outputs.
+/// (a chosen teacher that is not there), before anything is written.
+/// Special values: -inf where no teacher that counts has any probability. NaN or +inf in a row of a teacher
+/// that counts, or -inf throughout, makes the row NaN; so does a row without weights. One teacher gives its
+/// log_softmax; the order of the teachers does not matter beyond rounding.
+/// Accuracy: absolute error below 1.5e-7 (4 + |log p| + 2 max |z| / T) in float, 16 bits rounded at the end;
+/// 1e-15 instead of 1.5e-7 in double, which is used if any of them is double
+/// (`tests/teacher/mixing_oracle_test.cpp`).
+/// Cost: each teacher three passes and two exponentials per class, one logarithm per class. The bits do not
+/// depend on the executor.
+/// Source: You, Xu, Xu, Tao 2017, Learning from multiple teacher networks, KDD, section 3.2: the mean of
+/// softened outputs.
 struct mean_of_probabilities {
   double temperature = 1;
 

@@ -25,12 +25,14 @@ void evaluate_row_temperatures(const row_policy& policy, const temperature_rule&
 //
 // Common to all but spread_temperatures: τ_i = temperature + beta (mean w - w_i), cut to [lowest, highest]; w
 // says how hard row i is, the mean is over the rows that count, and harder rows get lower temperatures, whose
-// gradients weigh the leading classes more. A negative `beta` turns that around. Shapes: logits [rows,
-// classes], any strides and element types; temperatures [rows]. Options: `temperature` (finite, > 0), `beta`
-// (finite), `lowest` (>= 1e-30), `highest` (>= lowest, <= 1e30). Throws: shape_error, parameter_error,
-// layout_error, before anything is written. Special values: a row with NaN or +inf, or of -inf throughout,
-// has the temperature NaN, which a loss refuses, naming the row; it is not in the mean. Accuracy: that of
-// measure_rows and compare_rows, and the rounding to float. The bits do not depend on the executor.
+// gradients weigh the leading classes more. A negative `beta` turns that around.
+// Shapes: logits [rows, classes], any strides and element types; temperatures [rows].
+// Options: `temperature` (finite, > 0), `beta` (finite), `lowest` (>= 1e-30), `highest` (>= lowest, <= 1e30).
+// Throws: shape_error, parameter_error, layout_error, before anything is written.
+// Special values: a row with NaN or +inf, or of -inf throughout, has the temperature NaN, which a loss
+// refuses, naming the row; it is not in the mean.
+// Accuracy: that of measure_rows and compare_rows, and the rounding to float. The bits do not depend on the
+// executor.
 // Source: Wen, Lai, Qian 2019, Preparing lessons: improve knowledge distillation with better supervision,
 // arXiv 1911.07471, section 3.2.
 
@@ -84,8 +86,8 @@ struct entropy_temperatures {
 /// τ_i = temperature * σ_i, cut to [lowest, highest]; σ_i the standard deviation of the row's logits that are
 /// not -inf. softmax(z / τ_i) is then softmax of the standardised logits (z - mean) / σ at `temperature`:
 /// teacher and student, each with its own, are compared by shape alone. `unbiased` divides by classes - 1 in
-/// σ² (0 for one class). Source: Sun et al. 2024, Logit standardization in knowledge distillation, arXiv
-/// 2403.01427.
+/// σ² (0 for one class).
+/// Source: Sun et al. 2024, Logit standardization in knowledge distillation, arXiv 2403.01427.
 struct spread_temperatures {
   double temperature = 2, lowest = 1e-3, highest = 1e3;
   bool unbiased = false;

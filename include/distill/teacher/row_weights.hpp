@@ -30,13 +30,16 @@ void evaluate_balance_weights(const row_policy& policy, double factor, const inp
 // Each policy writes float weights [rows], which are `row_weights` of a loss. They are constants: no gradient
 // passes through them.
 //
-// Common to all. Shapes: logits [rows, classes], any strides and element types; weights [rows]. Options:
-// `temperature` of the distributions that are looked at (finite, > 0). Throws: shape_error, parameter_error,
-// layout_error, data_error (a label outside the classes), before anything is written. Special values: a row
-// with NaN or +inf, or of -inf throughout, has the weight NaN, which a loss refuses, naming the row; a row
-// whose label is `ignore_index` has weight 0; one class has entropy 0, and so H / log classes is 0. Accuracy:
-// that of measure_rows and compare_rows, and the rounding to float. Cost: theirs. The bits do not depend on
-// the executor.
+// Common to all.
+// Shapes: logits [rows, classes], any strides and element types; weights [rows].
+// Options: `temperature` of the distributions that are looked at (finite, > 0).
+// Throws: shape_error, parameter_error, layout_error, data_error (a label outside the classes), before
+// anything is written.
+// Special values: a row with NaN or +inf, or of -inf throughout, has the weight NaN, which a loss refuses,
+// naming the row; a row whose label is `ignore_index` has weight 0; one class has entropy 0, and so H / log
+// classes is 0.
+// Accuracy: that of measure_rows and compare_rows, and the rounding to float.
+// Cost: theirs. The bits do not depend on the executor.
 
 /// H / log classes in [0, 1] of any logits: of the teacher, where rows that it is unsure of teach more; of
 /// the student, where training goes to what it does not know yet. With `prefer_sure`, 1 - H / log classes.
@@ -58,8 +61,9 @@ struct entropy_weight {
 };
 
 /// (H_t + H_t H_s / log classes) / 2, H_t and H_s the entropies of teacher and student: what is worth
-/// learning, and more so while the student is unsure. Source: Su et al. 2023, Entropy-based adaptive
-/// knowledge distillation, arXiv 2311.13621; temperature 3 as there.
+/// learning, and more so while the student is unsure.
+/// Source: Su et al. 2023, Entropy-based adaptive knowledge distillation, arXiv 2311.13621; temperature 3 as
+/// there.
 struct ea_kd_weight {
   double temperature = 3;
 
@@ -121,7 +125,8 @@ struct right_label_weight {
 };
 
 /// (1 - q_label)^gamma of the student: rows it has learned count for less. `gamma` finite, >= 0; 0 weighs all
-/// alike. Source: Lin et al. 2017, Focal loss for dense object detection, arXiv 1708.02002, equation 4.
+/// alike.
+/// Source: Lin et al. 2017, Focal loss for dense object detection, arXiv 1708.02002, equation 4.
 struct focal_weight {
   label_view labels = {};
   double gamma = 2;
@@ -146,8 +151,9 @@ struct focal_weight {
 
 /// (1 - exp(-(KL(p || q) + beta H_t)))^gamma: without labels, rows count for as much as the student is far
 /// from the teacher and, with `beta`, as the teacher is unsure. `gamma`, `beta` finite, >= 0. An infinite
-/// divergence gives 1. Source: Tang et al. 2019, Learning efficient detector with semi-supervised adaptive
-/// distillation, arXiv 1901.00366.
+/// divergence gives 1.
+/// Source: Tang et al. 2019, Learning efficient detector with semi-supervised adaptive distillation, arXiv
+/// 1901.00366.
 struct focal_divergence_weight {
   double gamma = 2, beta = 0;
   double temperature = 1;
@@ -171,8 +177,9 @@ struct focal_divergence_weight {
 
 /// Which divergence to strengthen in a row: `factor` (finite, >= 1) on the forward one where the teacher has
 /// the larger entropy, on the reverse one where the student has; the other, and both where they are equal, 1.
-/// Two vectors of weights, for forward_kl and reverse_kl, each normalised by itself. Source: Amara et al.
-/// 2022, BD-KD: Balancing the divergences for online knowledge distillation, arXiv 2212.12965.
+/// Two vectors of weights, for forward_kl and reverse_kl, each normalised by itself.
+/// Source: Amara et al. 2022, BD-KD: Balancing the divergences for online knowledge distillation, arXiv
+/// 2212.12965.
 struct bd_kd_weights {
   double temperature = 1;
   double factor = 2;

@@ -20,12 +20,14 @@ struct teacher_weight_options {
 // which are `weights_of_rows` of mixing_options: softmax over the teachers of score / sharpness. A small
 // `sharpness` picks the best teacher, a large one treats all alike.
 //
-// Common to all. Shapes: teachers [rows, classes], weights [rows, teachers] of any element type. Weights are
-// constants: no gradient passes through them. Options: `temperature` of the distributions that are scored
-// (finite, > 0), `sharpness` (finite, > 0). Throws: shape_error, parameter_error, layout_error, data_error,
-// before anything is written. Special values: a row where a teacher has NaN or +inf, or -inf throughout, has
-// NaN weights, which mixing refuses, naming the row; masked rows have 0. Cost: measure_rows of each teacher.
-// The bits do not depend on the executor.
+// Common to all.
+// Shapes: teachers [rows, classes], weights [rows, teachers] of any element type. Weights are constants: no
+// gradient passes through them.
+// Options: `temperature` of the distributions that are scored (finite, > 0), `sharpness` (finite, > 0).
+// Throws: shape_error, parameter_error, layout_error, data_error, before anything is written.
+// Special values: a row where a teacher has NaN or +inf, or -inf throughout, has NaN weights, which mixing
+// refuses, naming the row; masked rows have 0.
+// Cost: measure_rows of each teacher. The bits do not depend on the executor.
 
 /// The surer a teacher, the more it counts: score -H(p_i), the entropy in nats.
 /// Source: Kwon, Na, Lee, Kim 2020, Adaptive knowledge distillation based on entropy, ICASSP.
@@ -80,8 +82,9 @@ struct weights_by_label {
 /// By the teachers' cross-entropies L_i with the label: (1 - exp(L_i) / Σ_j exp(L_j)) / (teachers - 1), at
 /// least 0. One teacher has weight 1. Flatter than weights_by_label: no teacher has more than 1 / (teachers -
 /// 1). Where exp(L) overflows for several teachers, they share the loss as a softmax of L does. A row whose
-/// label is `ignore_index` has equal weights. Source: Zhang, Chen, Wang 2022, Confidence-aware multi-teacher
-/// knowledge distillation, arXiv 2201.00007, equation 3.
+/// label is `ignore_index` has equal weights.
+/// Source: Zhang, Chen, Wang 2022, Confidence-aware multi-teacher knowledge distillation, arXiv 2201.00007,
+/// equation 3.
 struct ca_mkd_weights {
   label_view labels = {};
   double temperature = 1;
