@@ -5,6 +5,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/teacher_cases.hpp"
 
+namespace balance_test {
+
 using namespace distill;
 using namespace teacher_cases;
 using support::guarded_matrix;
@@ -158,3 +160,5 @@ TEST_CASE("the length of a gradient has the same bits for any executor") {
     CHECK(memory.size() > 0);
   }
 }
+
+}  // namespace balance_test

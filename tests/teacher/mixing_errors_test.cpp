@@ -1,6 +1,8 @@
 // What mixing refuses, in which words, and that nothing is written then.
 #include "teacher/mixing_cases.hpp"
 
+namespace mixing_errors_test {
+
 using namespace distill;
 using namespace mixing_cases;
 
@@ -129,3 +131,5 @@ TEST_CASE("mixing refuses outputs that cannot be written") {
   const std::vector<float> untouched(12, 1);
   CHECK(x.a == untouched);
 }
+
+}  // namespace mixing_errors_test

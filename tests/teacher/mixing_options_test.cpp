@@ -2,6 +2,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/mixing_cases.hpp"
 
+namespace mixing_options_test {
+
 using namespace distill;
 using namespace mixing_cases;
 using support::guarded_matrix;
@@ -180,3 +182,5 @@ TEST_CASE("the output may be one of the teachers") {
       CHECK(teachers[1].bits() == output.bits());
     }
 }
+
+}  // namespace mixing_options_test

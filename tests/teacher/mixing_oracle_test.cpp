@@ -2,6 +2,8 @@
 #include "support/tolerance.hpp"
 #include "teacher/mixing_cases.hpp"
 
+namespace mixing_oracle_test {
+
 using namespace distill;
 using namespace mixing_cases;
 using support::guarded_matrix;
@@ -137,3 +139,5 @@ TEST_CASE("mixing: numbers at the ends of float") {
       }
     }
 }
+
+}  // namespace mixing_oracle_test

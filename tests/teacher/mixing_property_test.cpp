@@ -5,6 +5,8 @@
 
 #include "teacher/mixing_cases.hpp"
 
+namespace mixing_property_test {
+
 using namespace distill;
 using namespace mixing_cases;
 using support::guarded_matrix;
@@ -151,3 +153,5 @@ TEST_CASE("no teacher is farther from the mean than log 1 / w") {
     CHECK(divergences[k] <= std::log(1 / w[k % 3]) + 1e-12);
   }
 }
+
+}  // namespace mixing_property_test

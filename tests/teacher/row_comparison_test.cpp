@@ -4,6 +4,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/teacher_cases.hpp"
 
+namespace row_comparison_test {
+
 using namespace distill;
 using namespace teacher_cases;
 using support::guarded_matrix;
@@ -132,3 +134,5 @@ TEST_CASE("pairs of rows: any executor gives the same bits") {
     }
   }
 }
+
+}  // namespace row_comparison_test

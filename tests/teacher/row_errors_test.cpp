@@ -6,6 +6,8 @@
 
 #include "teacher/teacher_cases.hpp"
 
+namespace row_errors_test {
+
 using namespace distill;
 using namespace teacher_cases;
 
@@ -135,3 +137,5 @@ TEST_CASE("gradient_norm refuses") {
   x.refused<layout_error>("gradient_norm: gradient has no memory", [&] { gradient_norm(x.absent); });
   x.refused<shape_error>("gradient_norm: gradient has 0 rows", [&] { gradient_norm(x.empty); });
 }
+
+}  // namespace row_errors_test

@@ -4,6 +4,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/teacher_cases.hpp"
 
+namespace row_statistics_test {
+
 using namespace distill;
 using namespace teacher_cases;
 using support::guarded_matrix;
@@ -241,3 +243,5 @@ TEST_CASE("any executor gives the same bits") {
       }
     }
 }
+
+}  // namespace row_statistics_test

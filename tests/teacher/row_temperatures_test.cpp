@@ -6,6 +6,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/teacher_cases.hpp"
 
+namespace row_temperatures_test {
+
 using namespace distill;
 using namespace teacher_cases;
 using support::guarded_matrix;
@@ -166,3 +168,5 @@ TEST_CASE("temperatures of rows: any executor gives the same bits") {
     CHECK(memory.size() > 0);
   }
 }
+
+}  // namespace row_temperatures_test

@@ -5,6 +5,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/teacher_cases.hpp"
 
+namespace row_weights_test {
+
 using namespace distill;
 using namespace teacher_cases;
 using support::guarded_matrix;
@@ -39,7 +41,7 @@ const policy policies[] = {
   (void)z, (void)y;
   return teacher_oracle::entropy(v, 2) / log_classes(v);
 }
-}
+}  // namespace row_weights_test
 , {"certainty", false,
    WRITES{(void)s, (void)y, entropy_weight{.temperature = 2, .prefer_sure = true}(t.view(), w, o);
 }
@@ -267,3 +269,5 @@ TEST_CASE("weights of rows: any executor gives the same bits") {
     CHECK(memory.size() > 0);
   }
 }
+
+}  // namespace row_weights_test

@@ -5,6 +5,8 @@
 #include "support/block_executor.hpp"
 #include "teacher/mixing_cases.hpp"
 
+namespace teacher_weights_test {
+
 using namespace distill;
 using namespace mixing_cases;
 using support::guarded_matrix;
@@ -221,3 +223,5 @@ TEST_CASE("weights of teachers: errors, and nothing written") {
   CHECK_THROWS_AS(weights_by_label({.labels = labels})(teachers, out), data_error);
   CHECK_THROWS_AS(weights_by_entropy{.temperature = 0}(teachers, out), parameter_error);
 }
+
+}  // namespace teacher_weights_test
