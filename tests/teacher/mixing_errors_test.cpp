@@ -121,6 +121,10 @@ TEST_CASE("mixing refuses outputs that cannot be written") {
   const matrix_view<const float> inside(x.out.data() + 1, 3, 4);
   x.refused<layout_error>("output overlaps teachers[1] without being exactly the same elements",
                           {matrix_view(x.a.data(), 3, 4), inside}, x.output());
+  const auto* const ids = reinterpret_cast<const std::int32_t*>(x.out.data());  // 7.0f is no teacher
+  const std::vector<float> nothing = {0, 0, 0};
+  x.refused<layout_error>("output overlaps chosen", x.teachers, x.output(),
+                          {.chosen = {ids, 3, 1}, .row_weights = nothing});
   const auto divergences = [&](matrix_view<float> to) {
     return [&x, to] { divergences_from_mean{}(x.teachers, to); };
   };

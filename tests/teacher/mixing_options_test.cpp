@@ -99,6 +99,12 @@ TEST_CASE("chosen teachers are the only ones read") {
         t.mixed(kind::probabilities, {.weights = same}));
 }
 
+TEST_CASE("no choice at all is not every teacher") {
+  three_teachers t;
+  t.mixed(kind::probabilities, {.chosen = {nullptr, rows, 0}});
+  for (std::size_t row = 0; row < rows; ++row) CHECK(is_all_nan(t.output, row));
+}
+
 TEST_CASE("masked rows are never read, nor are their weights") {
   three_teachers t;
   for (guarded_matrix<float>& teacher : t.teachers)

@@ -19,7 +19,7 @@ DISTILL_INLINE void mixing_rows(const mixing_job& job, bool in_double, std::size
 
 DISTILL_INLINE teacher_shares shares_of_row(const mixing_job& job, std::size_t row) {
   teacher_shares result;
-  const bool is_routed = job.chosen.data_handle() != nullptr, by_row = job.weights_of_rows.data != nullptr;
+  const bool is_routed = job.is_routed(), by_row = job.weights_of_rows.data != nullptr;
   const std::size_t count = is_routed ? job.chosen.columns() : job.teachers.size();
   if (job.is_masked(row)) return result;
   double total = 0;

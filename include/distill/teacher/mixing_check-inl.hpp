@@ -43,7 +43,7 @@ inline void check_teachers(const char* name, const teacher_list& teachers) {
 
 inline void check_chosen(const char* name, const mixing_job& job) {
   const auto& chosen = job.chosen;
-  if (chosen.rows() == 0 && chosen.data_handle() == nullptr) return;
+  if (!job.is_routed()) return;
   require_extent(name, "chosen", chosen.rows(), "rows", "teachers[0]", job.rows());
   if (chosen.columns() > 0 && chosen.data_handle() == nullptr)
     throw layout_error(std::string(name) + ": chosen has no memory");
@@ -72,14 +72,13 @@ inline void check_weights(const char* name, const mixing_job& job) {
   }
   if (!has_rows) return;
   const input_matrix& w = job.weights_of_rows;
-  const bool is_routed = job.chosen.data_handle() != nullptr;
-  const std::size_t columns = is_routed ? job.chosen.columns() : job.teachers.size();
+  const std::size_t columns = job.is_routed() ? job.chosen.columns() : job.teachers.size();
   require_extent(name, "weights_of_rows", w.rows, "rows", "teachers[0]", job.rows());
   if (w.columns != columns)
     throw shape_error(std::string(name) + ": weights_of_rows has " + std::to_string(w.columns) +
                       " columns, " +
-                      (is_routed ? "chosen has " + std::to_string(columns)
-                                 : "there are " + std::to_string(columns) + " teachers"));
+                      (job.is_routed() ? "chosen has " + std::to_string(columns)
+                                       : "there are " + std::to_string(columns) + " teachers"));
   if (w.data == nullptr) throw layout_error(std::string(name) + ": weights_of_rows has no memory");
   require_aligned(name, "weights_of_rows", w);
   for (std::size_t row = 0; row < w.rows; ++row)
@@ -114,6 +113,8 @@ inline void check_mixed(const char* name, const mixing_job& job) {
       refuse(bytes_of(job.teachers[i]), teacher);
   }
   refuse(bytes_of(job.weights), "weights");
+  for (std::size_t row = 0; row < job.chosen.rows() && job.chosen.columns() > 0; ++row)
+    refuse(bytes_of(vector_view(&job.chosen(row, 0), job.chosen.columns(), job.chosen.stride(1))), "chosen");
   refuse(bytes_of(job.row_weights), "row_weights");
   if (job.weights_of_rows.data != nullptr) refuse(bytes_of(job.weights_of_rows), "weights_of_rows");
 }

@@ -31,6 +31,8 @@ struct mixing_job {
 
   std::size_t rows() const { return teachers[0].rows; }
   std::size_t classes() const { return teachers[0].columns; }
+  /// Whether `chosen` names the teachers of each row.
+  bool is_routed() const { return chosen.data_handle() != nullptr || chosen.rows() > 0; }
   bool is_masked(std::size_t row) const { return !row_weights.empty() && row_weights[row] == 0; }
 };
 
