@@ -1,11 +1,12 @@
-// Random teachers in any memory, and every SIMD target.
+// Random teachers in any memory.
 #pragma once
 
 #include <catch2/catch.hpp>
-#include <distill/dispatch.hpp>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
 #include "teacher/teacher_oracle.hpp"
@@ -14,18 +15,7 @@ namespace teacher_cases {
 
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
-template <class F>
-void on_every_target(F f) {
-  struct restored_target {
-    ~restored_target() { distill::force_target(""); }
-  } restore;
-  for (const std::string& target : distill::available_targets()) {
-    distill::force_target(target);
-    INFO("target " << target);
-    REQUIRE(distill::active_target() == target);
-    f();
-  }
-}
+using support::on_every_target;
 
 // Vectors hold 4, 8 or 16 floats; 1, N - 1, N, N + 1, 8 N + 2 of each.
 inline constexpr std::size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 130, 258, 1100};
