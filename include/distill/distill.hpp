@@ -36,6 +36,8 @@
 #include <distill/execution/thread_pool.hpp>
 #include <distill/execution/workspace.hpp>
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/correlation.hpp>
+#include <distill/loss/correlation_options.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/divergence.hpp>
 #include <distill/loss/forward_kl.hpp>
