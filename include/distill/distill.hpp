@@ -44,12 +44,15 @@
 #include <distill/loss/jensen_shannon.hpp>
 #include <distill/loss/logit_mse.hpp>
 #include <distill/loss/objective.hpp>
+#include <distill/loss/ranking_hinge.hpp>
+#include <distill/loss/ranking_logistic.hpp>
 #include <distill/loss/reverse_kl.hpp>
 #include <distill/loss/row_options.hpp>
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
 #include <distill/loss/total_variation.hpp>
+#include <distill/loss/universal_logit.hpp>
 #include <distill/moe/balance_backward.hpp>
 #include <distill/moe/balance_options.hpp>
 #include <distill/moe/capacity.hpp>

@@ -21,8 +21,8 @@ declare -A may_include=(
 )
 # What kernels are told to do, in plain structs beside the functions they serve.
 job_descriptions="alignment/adapter_job.hpp alignment/batch_job.hpp alignment/hidden_states_job.hpp"
-job_descriptions+=" loss/correlation_job.hpp loss/loss_term.hpp loss/row_job.hpp moe/gate_job.hpp"
-job_descriptions+=" moe/token_exchange_job.hpp numeric/softmax_job.hpp teacher/mixing_job.hpp"
+job_descriptions+=" loss/correlation_job.hpp loss/loss_term.hpp loss/row_job.hpp loss/universal_logit_job.hpp"
+job_descriptions+=" moe/gate_job.hpp moe/token_exchange_job.hpp numeric/softmax_job.hpp teacher/mixing_job.hpp"
 job_descriptions+=" teacher/row_statistics_job.hpp"
 # Headers that exist to name one third party.
 adapters="^(interop/.*|execution/(openmp|tbb)\.hpp)$"

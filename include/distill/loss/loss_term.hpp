@@ -19,6 +19,8 @@ enum class loss_kind {
   total_variation,
   alpha_beta,
   soft_cross_entropy,
+  ranking_hinge,
+  ranking_logistic,
   user_divergence,
   cross_entropy,
   logit_mse
@@ -49,12 +51,17 @@ struct loss_term {
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
   pointwise_function function = {};
+  double margin = 0;
+  std::size_t largest = 0;  ///< how many of the teacher's largest logits are compared; 0: all
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
+  /// Whether it sees no more of the teacher than the order of its logits.
+  bool ranks() const { return kind == loss_kind::ranking_hinge || kind == loss_kind::ranking_logistic; }
   bool needs_labels() const { return kind == loss_kind::cross_entropy; }
   /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
   bool compares_distributions() const {
-    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence;
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence &&
+           !ranks();
   }
   /// The factor on value and gradient.
   double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }

@@ -10,6 +10,7 @@
 #include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
+#include <distill/simd/ranking_rows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -61,7 +62,7 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
                      : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
   bool only_softmax = job.only_unresolved;
   for (size_t i = 0; i < job.term_count; ++i)
-    only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse;
+    only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse && !job.terms[i].ranks();
   if (only_softmax) {
     ShiftCopy(view.student, ScratchRow(job, scratch, job.scratch.student), view.classes);
     if (view.teacher != nullptr)
@@ -81,7 +82,9 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
       continue;
     }
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    job.loss(i, row) = TermRow(d, term, view, row, rows, factor);
+    job.loss(i, row) = term.ranks()
+                           ? RankingRow(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking), factor)
+                           : TermRow(d, term, view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;
