@@ -7,6 +7,7 @@
 #include <distill/alignment/attention_mse.hpp>
 #include <distill/alignment/attention_options.hpp>
 #include <distill/alignment/attention_transfer.hpp>
+#include <distill/alignment/fsp.hpp>
 #include <distill/alignment/gram_mse.hpp>
 #include <distill/alignment/head_map.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
@@ -14,6 +15,7 @@
 #include <distill/alignment/hidden_mse.hpp>
 #include <distill/alignment/layer_map.hpp>
 #include <distill/alignment/linear_cka.hpp>
+#include <distill/alignment/map_pair.hpp>
 #include <distill/alignment/matrix_product.hpp>
 #include <distill/alignment/normalized_mse.hpp>
 #include <distill/alignment/queries_keys.hpp>
