@@ -44,7 +44,7 @@ double evaluate_fsp(std::size_t positions, std::size_t teacher_positions, const 
 /// copied. Memory, from the workspace, per thread: two Gram matrices, and the copies of one sample.
 /// Threads and aliasing: samples run by the executor, products within it; the bits do not depend on it, if those of the
 /// product do not. The gradients may overlap neither the maps nor each other.
-/// Source: Yim et al. 2017, A gift from knowledge distillation, CVPR, section 3.
+/// Source: Yim et al. 2017, A gift from knowledge distillation, CVPR.
 struct fsp {
   std::size_t positions = 0;
   std::optional<std::size_t> teacher_positions = std::nullopt;

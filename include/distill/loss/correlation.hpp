@@ -30,7 +30,7 @@ namespace distill::inline DISTILL_ABI {
 /// weight is 0. Memory, from the workspace: O(rows + classes), and three rows per thread.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's or the
 /// teacher's elements.
-/// Source: Huang et al. 2022 (DIST), arXiv 2205.10536, section 3.
+/// Source: Huang et al. 2022 (DIST), arXiv 2205.10536.
 struct correlation {
   double temperature = 1;
   std::optional<double> teacher_temperature = std::nullopt;

@@ -20,7 +20,7 @@ namespace distill::inline DISTILL_ABI {
 /// Cost: one pass to select the classes, then one operation for each of up to classes (classes - 1) / 2 pairs, a vector
 /// at a time: quadratic, so give `classes` where there are many. Memory: eight rows per thread and O(rows), from the
 /// workspace.
-/// Source: Herbrich, Graepel, Obermayer 2000, Large margin rank boundaries, section 3; on a teacher's largest classes:
+/// Source: Herbrich, Graepel, Obermayer 2000, Large margin rank boundaries; on a teacher's largest classes:
 /// Reddi et al. 2021 (RankDistil), PMLR 130.
 struct ranking_hinge {
   double temperature = 1;

@@ -19,7 +19,7 @@ namespace distill::inline DISTILL_ABI {
 /// Cost: one pass to select the classes, then an exponential and a logarithm for each of up to classes (classes - 1) / 2
 /// pairs: quadratic, so give `classes` where there are many. Memory: eight rows per thread and O(rows), from the
 /// workspace.
-/// Source: Burges et al. 2005 (RankNet), Learning to rank using gradient descent, section 3; on a teacher's largest
+/// Source: Burges et al. 2005 (RankNet), Learning to rank using gradient descent; on a teacher's largest
 /// classes: Reddi et al. 2021 (RankDistil), PMLR 130.
 struct ranking_logistic {
   double temperature = 1;

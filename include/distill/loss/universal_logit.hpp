@@ -27,7 +27,7 @@ namespace distill::inline DISTILL_ABI {
 /// Memory, from the workspace: O(rows), and six rows of the longer length per thread.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's elements, or
 /// the teacher's where the shapes are equal.
-/// Source: Boizard et al. 2024, arXiv 2402.12030, section 3.2.
+/// Source: Boizard et al. 2024, arXiv 2402.12030.
 struct universal_logit {
   double temperature = 1;
   std::optional<double> teacher_temperature = std::nullopt;
