@@ -26,13 +26,11 @@ HWY_EXPORT(CorrelationRowsDouble);
 }  // namespace simd
 
 namespace detail {
-void correlation_rows_float(const correlation_job& job, std::size_t begin, std::size_t end,
-                              void* scratch) {
+void correlation_rows_float(const correlation_job& job, std::size_t begin, std::size_t end, void* scratch) {
   using namespace simd;
   HWY_DYNAMIC_DISPATCH(CorrelationRowsFloat)(job, begin, end, scratch);
 }
-void correlation_rows_double(const correlation_job& job, std::size_t begin, std::size_t end,
-                               void* scratch) {
+void correlation_rows_double(const correlation_job& job, std::size_t begin, std::size_t end, void* scratch) {
   using namespace simd;
   HWY_DYNAMIC_DISPATCH(CorrelationRowsDouble)(job, begin, end, scratch);
 }

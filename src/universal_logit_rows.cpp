@@ -27,12 +27,12 @@ HWY_EXPORT(UniversalLogitRowsDouble);
 
 namespace detail {
 void universal_logit_rows_float(const universal_logit_job& job, std::size_t begin, std::size_t end,
-                              void* scratch) {
+                                void* scratch) {
   using namespace simd;
   HWY_DYNAMIC_DISPATCH(UniversalLogitRowsFloat)(job, begin, end, scratch);
 }
 void universal_logit_rows_double(const universal_logit_job& job, std::size_t begin, std::size_t end,
-                               void* scratch) {
+                                 void* scratch) {
   using namespace simd;
   HWY_DYNAMIC_DISPATCH(UniversalLogitRowsDouble)(job, begin, end, scratch);
 }

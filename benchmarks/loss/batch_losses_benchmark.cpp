@@ -26,10 +26,10 @@ peer<float> correlation() {
 void fill(suite& contenders) {
   constexpr std::size_t ranked = 20;
   const peer_list<float> ours{
-      distill_loss<float>("forward_kl", distill::forward_kl{}, oracle::forward_kl(1)),
-      correlation(),
+      distill_loss<float>("forward_kl", distill::forward_kl{}, oracle::forward_kl(1)), correlation(),
       distill_loss<float>("universal_logit", distill::universal_logit{}, oracle::universal_logit()),
-      distill_loss<float>("ranking_hinge", distill::ranking_hinge{.classes = ranked}, oracle::ranking_hinge(ranked)),
+      distill_loss<float>("ranking_hinge", distill::ranking_hinge{.classes = ranked},
+                          oracle::ranking_hinge(ranked)),
       distill_loss<float>("ranking_logistic", distill::ranking_logistic{.classes = ranked},
                           oracle::ranking_logistic(ranked))};
   for (const shape& extent : {shape{1024, 1000}, shape{128, 32000}}) {

@@ -9,7 +9,8 @@ namespace {
 
 at::Tensor tensor_over(aligned_vector<float>& memory, const shape& extent) {
   return at::from_blob(memory.data(),
-                       {static_cast<std::int64_t>(extent.rows), static_cast<std::int64_t>(extent.columns)}, at::kFloat);
+                       {static_cast<std::int64_t>(extent.rows), static_cast<std::int64_t>(extent.columns)},
+                       at::kFloat);
 }
 
 /// Value and gradient of `loss(student, teacher)` by autograd.
@@ -40,7 +41,9 @@ at::Tensor correlation(const at::Tensor& student, const at::Tensor& teacher) {
 }
 
 at::Tensor universal_logit(const at::Tensor& student, const at::Tensor& teacher) {
-  const auto sorted = [](const at::Tensor& logits) { return std::get<0>(at::softmax(logits, 1).sort(1, true)); };
+  const auto sorted = [](const at::Tensor& logits) {
+    return std::get<0>(at::softmax(logits, 1).sort(1, true));
+  };
   return (sorted(student) - sorted(teacher)).abs().sum() / static_cast<double>(student.size(0));
 }
 

@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <distill/alignment/fsp.hpp>
-#include <distill/dispatch.hpp>
 #include <limits>
 #include <string>
 #include <vector>
@@ -10,8 +9,11 @@
 #include "alignment/plain_product.hpp"
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
+
+namespace fsp_tests {
 
 using namespace distill;
 using namespace support;
@@ -28,7 +30,8 @@ std::vector<double> normal_numbers(std::size_t count, std::uint64_t seed) {
   return result;
 }
 
-oracle::matrix gram_of(const oracle::matrix& a, const oracle::matrix& b, std::size_t sample, std::size_t positions) {
+oracle::matrix gram_of(const oracle::matrix& a, const oracle::matrix& b, std::size_t sample,
+                       std::size_t positions) {
   oracle::matrix g(a.classes, b.classes);
   for (std::size_t i = 0; i < a.classes; ++i)
     for (std::size_t j = 0; j < b.classes; ++j)
@@ -44,7 +47,8 @@ struct problem {
   real value() const {
     real sum = 0;
     for (std::size_t sample = 0; sample < samples; ++sample) {
-      const oracle::matrix a = gram_of(s1, s2, sample, positions), b = gram_of(t1, t2, sample, teacher_positions);
+      const oracle::matrix a = gram_of(s1, s2, sample, positions),
+                           b = gram_of(t1, t2, sample, teacher_positions);
       for (std::size_t i = 0; i < a.values.size(); ++i)
         sum += (a.values[i] - b.values[i]) * (a.values[i] - b.values[i]) / (samples * a.values.size());
     }
@@ -74,7 +78,8 @@ struct maps {
   guarded_matrix<G1> g1;
   guarded_matrix<G2> g2;
 
-  maps(std::size_t n, std::size_t p, std::size_t tp, std::size_t c1, std::size_t c2, layout how = layout::compact)
+  maps(std::size_t n, std::size_t p, std::size_t tp, std::size_t c1, std::size_t c2,
+       layout how = layout::compact)
       : samples(n),
         positions(p),
         teacher_positions(tp),
@@ -87,8 +92,8 @@ struct maps {
 
   fsp loss() const { return {.positions = positions, .teacher_positions = teacher_positions}; }
   double operator()(const relational_options& options) {
-    return loss()(map_pair(s1.view(), s2.view()), map_pair(t1.view(), t2.view()), map_pair(g1.view(), g2.view()),
-                  options);
+    return loss()(map_pair(s1.view(), s2.view()), map_pair(t1.view(), t2.view()),
+                  map_pair(g1.view(), g2.view()), options);
   }
   double value(const relational_options& options) {
     return loss()(map_pair(s1.view(), s2.view()), map_pair(t1.view(), t2.view()), no_gradient, options);
@@ -97,31 +102,27 @@ struct maps {
     problem exact{samples, positions, teacher_positions, s1.exact(), s2.exact(), t1.exact(), t2.exact()};
     const double got = (*this)({.product = product});
     CHECK(relative(got, exact.value()) < allowed);
-    CHECK(relative(g1.exact(), exact.gradient_of(exact.s1)) < allowed + rounding_of(element_traits<G1>::type));
-    CHECK(relative(g2.exact(), exact.gradient_of(exact.s2)) < allowed + rounding_of(element_traits<G2>::type));
+    CHECK(relative(g1.exact(), exact.gradient_of(exact.s1)) <
+          allowed + rounding_of(element_traits<G1>::type));
+    CHECK(relative(g2.exact(), exact.gradient_of(exact.s2)) <
+          allowed + rounding_of(element_traits<G2>::type));
     CHECK(g1.is_intact());
     CHECK(g2.is_intact());
     CHECK(value({.product = product}) == Approx(got).epsilon(1e-6));
   }
 };
 
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
-
 }  // namespace
 
 TEST_CASE("fsp on every target and size") {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
     INFO("target " << target);
     for (const std::size_t channels : {1u, 3u, 8u, 17u}) {
       maps<float, float, float, float>(3, 4, 4, channels, 5).check(2e-5);
       maps<float, float, float, float>(1, 1, 9, 5, channels).check(2e-5);
       maps<double, double, double, double>(2, 4, 3, channels, 2).check(1e-11);
     }
-  }
+  });
 }
 
 TEST_CASE("fsp of every layout and element type") {
@@ -200,8 +201,10 @@ TEST_CASE("weight, accumulation and workspace of fsp") {
     const relational_options thrice{.product = product, .weight = 3, .accumulate = true, .workspace = &kept};
     CHECK(added(thrice) == Approx(3 * value));
     for (std::size_t row = 0; row < 12; ++row) {
-      for (std::size_t c = 0; c < 5; ++c) CHECK(added.g1.at(row, c) == Approx(1 + 3 * once.g1.at(row, c)).margin(1e-6));
-      for (std::size_t c = 0; c < 7; ++c) CHECK(added.g2.at(row, c) == Approx(1 + 3 * once.g2.at(row, c)).margin(1e-6));
+      for (std::size_t c = 0; c < 5; ++c)
+        CHECK(added.g1.at(row, c) == Approx(1 + 3 * once.g1.at(row, c)).margin(1e-6));
+      for (std::size_t c = 0; c < 7; ++c)
+        CHECK(added.g2.at(row, c) == Approx(1 + 3 * once.g2.at(row, c)).margin(1e-6));
     }
     const std::size_t size = kept.size();
     CHECK(size > 0);
@@ -282,3 +285,5 @@ TEST_CASE("what fsp refuses, and that nothing is written then") {
   refuse("fsp: gradient.second is float64, student.second is float32; it must be the same",
          [&] { loss(good, good, map_pair(slopes(6, 2), matrix_view<double>(wide.data(), 6, 3)), plain); });
 }
+
+}  // namespace fsp_tests

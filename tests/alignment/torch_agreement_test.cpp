@@ -1,13 +1,18 @@
 // libtorch's autograd must give the same values and gradients.
 #include <catch2/catch.hpp>
 #include <distill/alignment/adapter.hpp>
+#include <distill/alignment/fsp.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
 #include <distill/alignment/hidden_huber.hpp>
 #include <distill/alignment/hidden_mse.hpp>
 #include <distill/alignment/linear_cka.hpp>
 #include <distill/alignment/rkd_distance.hpp>
 #include <distill/alignment/similarity_preserving.hpp>
+#include <distill/loss/correlation.hpp>
+#include <distill/loss/ranking_hinge.hpp>
+#include <distill/loss/ranking_logistic.hpp>
 #include <distill/loss/row_options.hpp>
+#include <distill/loss/universal_logit.hpp>
 #include <distill/view/matrix_view.hpp>
 #include <vector>
 

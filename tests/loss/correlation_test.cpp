@@ -1,7 +1,7 @@
-// The correlation of student and teacher, against its definition in long double and central differences of that.
+// The correlation of student and teacher, against its definition in long double and central differences of
+// that.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/dispatch.hpp>
 #include <distill/loss/correlation.hpp>
 #include <limits>
 #include <string>
@@ -9,8 +9,11 @@
 
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
+
+namespace correlation_tests {
 
 using namespace distill;
 using namespace support;
@@ -54,7 +57,8 @@ real expected_value(const correlation& loss, const oracle::matrix& student, cons
   return scale * (loss.beta * by_rows + loss.gamma * by_classes);
 }
 
-oracle::matrix expected_gradient(const correlation& loss, oracle::matrix student, const oracle::matrix& teacher) {
+oracle::matrix expected_gradient(const correlation& loss, oracle::matrix student,
+                                 const oracle::matrix& teacher) {
   oracle::matrix gradient(student.rows, student.classes);
   const real step = 1e-4L * loss.temperature;
   for (std::size_t i = 0; i < student.values.size(); ++i) {
@@ -71,7 +75,8 @@ oracle::matrix expected_gradient(const correlation& loss, oracle::matrix student
 }
 
 template <class S, class T, class G>
-void check(const correlation& loss, const logit_pair& logits, layout how, double value_error, double gradient_error) {
+void check(const correlation& loss, const logit_pair& logits, layout how, double value_error,
+           double gradient_error) {
   const guarded_matrix<S> student(logits.rows, logits.student, how, 1);
   const guarded_matrix<T> teacher(logits.rows, logits.teacher, how);
   guarded_matrix<G> gradient(logits.rows, logits.classes, how, 1);
@@ -84,18 +89,12 @@ void check(const correlation& loss, const logit_pair& logits, layout how, double
   CHECK(loss(student.view(), teacher.view()) == value);
 }
 
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
-
 const correlation plain{}, hot{.temperature = 4, .teacher_temperature = 2, .beta = 0.5, .gamma = 3};
 
 }  // namespace
 
 TEST_CASE("correlation on every target and size") {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
     INFO("target " << target);
     for (const std::size_t classes : {3u, 7u, 8u, 9u, 15u, 16u, 17u, 33u})
       for (const std::size_t rows : {3u, 7u, 8u, 9u, 17u}) {
@@ -103,7 +102,7 @@ TEST_CASE("correlation on every target and size") {
         check<float, float, float>(hot, logits, layout::padded_rows, 2e-6, 2e-5);
         if (classes < 10) check<double, double, double>(plain, logits, layout::compact, 1e-11, 1e-11);
       }
-  }
+  });
 }
 
 // Two numbers correlate fully or not at all: each part of two has no gradient.
@@ -147,9 +146,7 @@ TEST_CASE("nearly equal teacher and student keep their digits") {
 
 TEST_CASE("equal logits give exactly 0") {
   const logit_pair logits = independent_logits(21, 70, 2);
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
     const guarded_matrix<float> both(21, logits.teacher);
     const guarded_matrix<double> wide(21, logits.teacher);
     guarded_matrix<float> gradient(21, 70);
@@ -161,7 +158,7 @@ TEST_CASE("equal logits give exactly 0") {
       REQUIRE(gradient.at(i / 70, i % 70) == 0);
       REQUIRE(wide_gradient.at(i / 70, i % 70) == 0);
     }
-  }
+  });
 }
 
 TEST_CASE("every option of correlation matters") {
@@ -176,9 +173,10 @@ TEST_CASE("every option of correlation matters") {
   CHECK(value({.temperature = 2}) != Approx(base));
   CHECK(value({.teacher_temperature = 2}) != Approx(base));
   CHECK(value({.temperature = 2, .teacher_temperature = 3}) ==
-        Approx(6 * value({.temperature = 2, .teacher_temperature = 3, .temperature_squared = false})).epsilon(1e-13));
-  for (const correlation& loss :
-       {correlation{.gamma = 0}, correlation{.beta = 0}, correlation{.temperature = 2, .temperature_squared = false}})
+        Approx(6 * value({.temperature = 2, .teacher_temperature = 3, .temperature_squared = false}))
+            .epsilon(1e-13));
+  for (const correlation& loss : {correlation{.gamma = 0}, correlation{.beta = 0},
+                                  correlation{.temperature = 2, .temperature_squared = false}})
     check<double, double, double>(loss, logits, layout::compact, 1e-11, 1e-11);
 }
 
@@ -207,7 +205,8 @@ TEST_CASE("a logit of -inf is probability 0") {
   const guarded_matrix<double> student(5, logits.student), teacher(5, logits.teacher);
   guarded_matrix<double> gradient(5, 6);
   const double value = correlation{}(student.view(), teacher.view(), gradient.view());
-  CHECK(value == Approx(static_cast<double>(expected_value({}, student.exact(), teacher.exact()))).epsilon(1e-11));
+  CHECK(value ==
+        Approx(static_cast<double>(expected_value({}, student.exact(), teacher.exact()))).epsilon(1e-11));
   for (std::size_t row = 0; row < 5; ++row) CHECK(gradient.at(row, 4) == 0);
 }
 
@@ -217,7 +216,8 @@ TEST_CASE("NaN, +inf and rows of -inf spoil value and gradient of the batch") {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), inf, -inf})
     for (const bool in_student : {true, false}) {
       logit_pair logits = good;
-      for (std::size_t c = bad == -inf ? 0 : 4; c < 5; ++c) (in_student ? logits.student : logits.teacher)[5 + c] = bad;
+      for (std::size_t c = bad == -inf ? 0 : 4; c < 5; ++c)
+        (in_student ? logits.student : logits.teacher)[5 + c] = bad;
       const guarded_matrix<float> student(4, logits.student), teacher(4, logits.teacher);
       guarded_matrix<float> gradient(4, 5);
       CHECK(std::isnan(correlation{}(student.view(), teacher.view(), gradient.view())));
@@ -225,7 +225,8 @@ TEST_CASE("NaN, +inf and rows of -inf spoil value and gradient of the batch") {
     }
   // Also where the other side has no correlation.
   const float even[] = {1, 1}, spoiled[] = {1, std::numeric_limits<float>::quiet_NaN()};
-  CHECK(std::isnan(correlation{}(matrix_view<const float>(even, 1, 2), matrix_view<const float>(spoiled, 1, 2))));
+  CHECK(std::isnan(
+      correlation{}(matrix_view<const float>(even, 1, 2), matrix_view<const float>(spoiled, 1, 2))));
 }
 
 TEST_CASE("logits beyond the range of their exponentials") {
@@ -250,8 +251,8 @@ TEST_CASE("masked rows are left out of both parts and never read") {
     }
   }
   const std::vector<float> mask = {0, 1, 0.5f, 1, 0, -2, 1}, none(7, 0.0f);
-  const guarded_matrix<float> student(7, logits.student), teacher(7, logits.teacher), short_student(5, few.student),
-      short_teacher(5, few.teacher);
+  const guarded_matrix<float> student(7, logits.student), teacher(7, logits.teacher),
+      short_student(5, few.student), short_teacher(5, few.teacher);
   guarded_matrix<float> gradient(7, 6), expected(5, 6);
   const double value = hot(student.view(), teacher.view(), gradient.view(), {.row_mask = mask});
   CHECK(value == Approx(hot(short_student.view(), short_teacher.view(), expected.view())).epsilon(1e-14));
@@ -284,7 +285,8 @@ TEST_CASE("weight, accumulation, workspace and aliasing of correlation") {
                 {.row_mask = mask, .accumulate = true, .workspace = &kept});
     CHECK(kept.size() == size);
     CHECK(added.at(8, 3) == 1);
-    CHECK(plain(student.view(), teacher.view(), student.view()) == value);  // the gradient in the logits' place
+    CHECK(plain(student.view(), teacher.view(), student.view()) ==
+          value);  // the gradient in the logits' place
     CHECK(student.bits() == once.bits());
   }
 }
@@ -311,26 +313,29 @@ TEST_CASE("what correlation refuses, and that nothing is written then") {
   const matrix_view<const float> student(s.data(), 3, 4), teacher(t.data(), 3, 4);
   const matrix_view<float> gradient(g.data(), 3, 4);
   constexpr double inf = std::numeric_limits<double>::infinity();
-  const auto refuse = [&](const std::string& message, const correlation& loss, const matrix_view<const float>& z,
-                          const matrix_view<const float>& v, const matrix_view<float>& out,
-                          const correlation_options& options = {}) {
+  const auto refuse = [&](const std::string& message, const correlation& loss,
+                          const matrix_view<const float>& z, const matrix_view<const float>& v,
+                          const matrix_view<float>& out, const correlation_options& options = {}) {
     CHECK_THROWS_WITH(loss(z, v, out, options), message);
     CHECK(g == std::vector<float>(24, 7));
   };
   const std::vector<float> two(2, 1.0f);
-  refuse("correlation: temperature must be finite and > 0, got 0", {.temperature = 0}, student, teacher, gradient);
-  refuse("correlation: teacher_temperature must be finite and > 0, got -1", {.teacher_temperature = -1}, student,
-         teacher, gradient);
+  refuse("correlation: temperature must be finite and > 0, got 0", {.temperature = 0}, student, teacher,
+         gradient);
+  refuse("correlation: teacher_temperature must be finite and > 0, got -1", {.teacher_temperature = -1},
+         student, teacher, gradient);
   refuse("correlation: beta must be finite, got inf", {.beta = inf}, student, teacher, gradient);
   refuse("correlation: gamma must be finite, got -inf", {.gamma = -inf}, student, teacher, gradient);
   refuse("correlation: weight must be finite, got inf", {}, student, teacher, gradient, {.weight = inf});
   refuse("correlation: student has 0 rows", {}, matrix_view<const float>(s.data(), 0, 4), teacher, gradient);
-  refuse("correlation: student has 0 classes", {}, matrix_view<const float>(s.data(), 3, 0), teacher, gradient);
-  refuse("correlation: teacher has 2 rows, student has 3", {}, student, matrix_view<const float>(t.data(), 2, 4),
+  refuse("correlation: student has 0 classes", {}, matrix_view<const float>(s.data(), 3, 0), teacher,
          gradient);
-  refuse("correlation: teacher has 3 classes, student has 4", {}, student, matrix_view<const float>(t.data(), 3, 3),
+  refuse("correlation: teacher has 2 rows, student has 3", {}, student,
+         matrix_view<const float>(t.data(), 2, 4), gradient);
+  refuse("correlation: teacher has 3 classes, student has 4", {}, student,
+         matrix_view<const float>(t.data(), 3, 3), gradient);
+  refuse("correlation: student has no memory", {}, matrix_view<const float>(nullptr, 3, 4), teacher,
          gradient);
-  refuse("correlation: student has no memory", {}, matrix_view<const float>(nullptr, 3, 4), teacher, gradient);
   refuse("correlation: gradient has 5 classes, student has 4", {}, student, teacher,
          matrix_view<float>(g.data(), 3, 5));
   refuse("correlation: row_mask has 2 entries, student has 3 rows", {}, student, teacher, gradient,
@@ -338,3 +343,5 @@ TEST_CASE("what correlation refuses, and that nothing is written then") {
   refuse("correlation: gradient overlaps student without being exactly the same elements", {},
          matrix_view<const float>(g.data() + 1, 3, 4), teacher, gradient);
 }
+
+}  // namespace correlation_tests

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/dispatch.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/logit_mse.hpp>
@@ -16,8 +15,11 @@
 
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
+
+namespace ranking_tests {
 
 using namespace distill;
 using namespace support;
@@ -72,15 +74,16 @@ oracle::answer expected(const pair_loss& loss, const oracle::matrix& student, co
   for (std::size_t row = 0; row < student.rows; ++row) {
     if (weight(row) == 0) continue;
     answer.row_values[row] =
-        weight(row) * row_of(loss, &student.at(row, 0), &teacher.at(row, 0), student.classes, weight(row) / counted,
-                             &answer.gradient.at(row, 0));
+        weight(row) * row_of(loss, &student.at(row, 0), &teacher.at(row, 0), student.classes,
+                             weight(row) / counted, &answer.gradient.at(row, 0));
     answer.value += answer.row_values[row] / counted;
   }
   return answer;
 }
 
 template <class S, class T, class G, class Loss>
-void check(const Loss& loss, const logit_pair& logits, layout how, double value_error, double gradient_error) {
+void check(const Loss& loss, const logit_pair& logits, layout how, double value_error,
+           double gradient_error) {
   const guarded_matrix<S> student(logits.rows, logits.student, how, 1);
   const guarded_matrix<T> teacher(logits.rows, logits.teacher, how);
   guarded_matrix<G> gradient(logits.rows, logits.classes, how, 1);
@@ -93,10 +96,6 @@ void check(const Loss& loss, const logit_pair& logits, layout how, double value_
   CHECK(loss(student.view(), teacher.view()) == value);
 }
 
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
-
 template <class F>
 void for_each_loss(F f) {
   f(ranking_hinge{});
@@ -108,9 +107,7 @@ void for_each_loss(F f) {
 }  // namespace
 
 TEST_CASE("ranking losses on every target and size") {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
     INFO("target " << target);
     for (const std::size_t classes : {1u, 2u, 3u, 7u, 8u, 9u, 16u, 17u, 33u, 70u}) {
       const logit_pair logits = independent_logits(5, classes, classes + 1);
@@ -119,7 +116,7 @@ TEST_CASE("ranking losses on every target and size") {
         check<double, double, double>(loss, logits, layout::compact, 1e-12, 1e-12);
       });
     }
-  }
+  });
 }
 
 TEST_CASE("ranking losses of the largest of many classes") {
@@ -129,7 +126,8 @@ TEST_CASE("ranking losses of the largest of many classes") {
     check<float, float, float>(ranking_logistic{.classes = k}, logits, layout::compact, 1e-6, 2e-6);
   }
   check<float, float, float>(ranking_logistic{}, independent_logits(1, 1500, 1), layout::compact, 1e-6, 2e-6);
-  check<float, float, float>(ranking_hinge{.classes = 900}, independent_logits(2, 70, 1), layout::compact, 1e-6, 2e-6);
+  check<float, float, float>(ranking_hinge{.classes = 900}, independent_logits(2, 70, 1), layout::compact,
+                             1e-6, 2e-6);
 }
 
 TEST_CASE("ranking losses of every layout and element type") {
@@ -159,7 +157,8 @@ TEST_CASE("the gradient of a ranking loss is the derivative of its value") {
       logits.student[i] = at + step;
       const double above = loss(student, teacher, no_gradient, how);
       logits.student[i] = at - step;
-      CHECK(slopes[i] == Approx((above - loss(student, teacher, no_gradient, how)) / (2 * step)).margin(1e-9));
+      CHECK(slopes[i] ==
+            Approx((above - loss(student, teacher, no_gradient, how)) / (2 * step)).margin(1e-9));
       logits.student[i] = at;
     }
   });
@@ -271,8 +270,8 @@ TEST_CASE("ranking losses in an objective") {
       const auto in = [&]<class T>(T) {
         const guarded_matrix<T> student(4, logits.student), teacher(4, logits.teacher);
         guarded_matrix<T> total(4, classes), part(4, classes);
-        const objective sum = 0.5 * forward_kl{.temperature = 2} + 2 * ranking_hinge{.classes = 7} + logit_mse{} +
-                              0.3 * cross_entropy{.labels = labels} + ranking_logistic{};
+        const objective sum = 0.5 * forward_kl{.temperature = 2} + 2 * ranking_hinge{.classes = 7} +
+                              logit_mse{} + 0.3 * cross_entropy{.labels = labels} + ranking_logistic{};
         const double value = sum(student.view(), teacher.view(), total.view());
         double expected_value = 0;
         bool first = true;
@@ -343,9 +342,13 @@ TEST_CASE("what a ranking loss refuses, and that nothing is written then") {
   };
   refuse("ranking_hinge: margin must be finite and >= 0, got -1", ranking_hinge{.margin = -1}, teacher);
   refuse("ranking_hinge: margin must be finite and >= 0, got inf", ranking_hinge{.margin = inf}, teacher);
-  refuse("ranking_hinge: temperature must be finite and > 0, got 0", ranking_hinge{.temperature = 0}, teacher);
-  refuse("ranking_logistic: temperature must be finite and > 0, got -2", ranking_logistic{.temperature = -2}, teacher);
+  refuse("ranking_hinge: temperature must be finite and > 0, got 0", ranking_hinge{.temperature = 0},
+         teacher);
+  refuse("ranking_logistic: temperature must be finite and > 0, got -2", ranking_logistic{.temperature = -2},
+         teacher);
   refuse("ranking_logistic: teacher has 3 classes, student has 4", ranking_logistic{},
          matrix_view<const float>(t.data(), 3, 3));
   CHECK_THROWS_WITH(ranking_logistic{}(student, no_teacher, gradient), "ranking_logistic: needs a teacher");
 }
+
+}  // namespace ranking_tests

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/dispatch.hpp>
 #include <distill/loss/universal_logit.hpp>
 #include <limits>
 #include <numeric>
@@ -11,8 +10,11 @@
 
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/random_logits.hpp"
+
+namespace universal_logit_tests {
 
 using namespace distill;
 using namespace support;
@@ -26,12 +28,13 @@ constexpr double inf = std::numeric_limits<double>::infinity();
 std::vector<std::size_t> ranking(const real* logits, std::size_t n) {
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
   return order;
 }
 
-oracle::answer expected(const universal_logit& loss, const oracle::matrix& student, const oracle::matrix& teacher,
-                        const std::vector<float>& weights = {}) {
+oracle::answer expected(const universal_logit& loss, const oracle::matrix& student,
+                        const oracle::matrix& teacher, const std::vector<float>& weights = {}) {
   const real teacher_temperature = loss.teacher_temperature.value_or(loss.temperature);
   const real scale = loss.temperature_squared ? loss.temperature * teacher_temperature : 1;
   oracle::answer answer;
@@ -75,7 +78,8 @@ struct batch {
 };
 
 template <class S, class T, class G>
-void check(const universal_logit& loss, const batch& b, layout how, double value_error, double gradient_error) {
+void check(const universal_logit& loss, const batch& b, layout how, double value_error,
+           double gradient_error) {
   const guarded_matrix<S> student(b.rows, b.student, how, 1);
   const guarded_matrix<T> teacher(b.rows, b.teacher, how);
   guarded_matrix<G> gradient(b.rows, b.classes, how, 1);
@@ -91,18 +95,12 @@ void check(const universal_logit& loss, const batch& b, layout how, double value
   CHECK(loss(student.view(), teacher.view()) == value);
 }
 
-struct restored_target {
-  ~restored_target() { force_target(""); }
-};
-
 const universal_logit plain{}, hot{.temperature = 3, .teacher_temperature = 2};
 
 }  // namespace
 
 TEST_CASE("universal_logit on every target, with more, fewer and as many classes as the teacher") {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
     INFO("target " << target);
     for (const std::size_t classes : {1u, 2u, 3u, 7u, 16u, 17u, 33u, 48u, 49u, 130u})
       for (const std::size_t other : {1u, 5u, 16u, 49u, 131u}) {
@@ -111,7 +109,7 @@ TEST_CASE("universal_logit on every target, with more, fewer and as many classes
       }
     check<float, float, float>(plain, batch(2, 1100, 1200, 3), layout::compact, 1e-6, 2e-5);
     check<double, double, double>(plain, batch(2, 1200, 1100, 3), layout::compact, 1e-12, 1e-12);
-  }
+  });
 }
 
 TEST_CASE("universal_logit of two vocabularies") {
@@ -151,9 +149,8 @@ TEST_CASE("the gradient of universal_logit is the derivative of its value") {
 }
 
 TEST_CASE("equal and reordered rows give exactly 0") {
-  const restored_target restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([&](const std::string& target) {
+    INFO("target " << target);
     for (const std::size_t classes : {7u, 100u, 2000u}) {
       batch b(3, classes, classes, classes);
       for (std::size_t row = 0; row < 3; ++row)
@@ -164,15 +161,16 @@ TEST_CASE("equal and reordered rows give exactly 0") {
       CHECK(plain(student.view(), teacher.view(), gradient.view()) == 0);
       for (std::size_t i = 0; i < 3 * classes; ++i) REQUIRE(gradient.at(i / classes, i % classes) == 0);
     }
-  }
+  });
 }
 
 TEST_CASE("ties: the lower class has the lower rank, equal probabilities have sign 0") {
   // q = 1/4 four times, p = 1/2, 1/4, 1/8, 1/8 in some order: signs -, 0, +, + in the order of classes.
-  const double student[] = {1, 1, 1, 1}, teacher[] = {std::log(1.0), std::log(4.0), std::log(2.0), std::log(1.0)};
+  const double student[] = {1, 1, 1, 1},
+               teacher[] = {std::log(1.0), std::log(4.0), std::log(2.0), std::log(1.0)};
   double gradient[4];
-  const double value = plain(matrix_view<const double>(student, 1, 4), matrix_view<const double>(teacher, 1, 4),
-                             matrix_view<double>(gradient, 1, 4));
+  const double value = plain(matrix_view<const double>(student, 1, 4),
+                             matrix_view<const double>(teacher, 1, 4), matrix_view<double>(gradient, 1, 4));
   CHECK(value == Approx(0.5).epsilon(1e-14));
   const double mean = 0.25;
   CHECK(gradient[0] == Approx(0.25 * (-1 - mean)));
@@ -203,15 +201,18 @@ TEST_CASE("every option of universal_logit matters") {
   CHECK(value({.temperature = 2}) != Approx(value({})));
   CHECK(value({.teacher_temperature = 2}) != Approx(value({})));
   CHECK(value({.temperature = 2, .teacher_temperature = 3}) ==
-        Approx(6 * value({.temperature = 2, .teacher_temperature = 3, .temperature_squared = false})).epsilon(1e-13));
-  check<double, double, double>({.temperature = 2, .temperature_squared = false}, b, layout::compact, 1e-12, 1e-12);
+        Approx(6 * value({.temperature = 2, .teacher_temperature = 3, .temperature_squared = false}))
+            .epsilon(1e-13));
+  check<double, double, double>({.temperature = 2, .temperature_squared = false}, b, layout::compact, 1e-12,
+                                1e-12);
 }
 
 TEST_CASE("universal_logit of -inf, NaN and +inf") {
   batch b(2, 6, 5, 3);
   b.student[2] = b.teacher[1] = b.teacher[3] = -inf;
   check<float, float, float>(plain, b, layout::compact, 1e-6, 2e-5);
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::quiet_NaN(), inf, -inf})
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::quiet_NaN(), inf, -inf})
     for (const bool in_student : {true, false}) {
       batch spoiled(2, 60, 50, 3);
       std::vector<double>& side = in_student ? spoiled.student : spoiled.teacher;
@@ -245,7 +246,8 @@ TEST_CASE("row options of universal_logit") {
   const double mean = call({.row_values = values});
   CHECK(relative(mean, answer.value) < 1e-6);
   CHECK(relative(gradient.exact(), answer.gradient) < 2e-5);
-  for (std::size_t row = 0; row < 4; ++row) CHECK(values[row] == Approx(static_cast<double>(answer.row_values[row])));
+  for (std::size_t row = 0; row < 4; ++row)
+    CHECK(values[row] == Approx(static_cast<double>(answer.row_values[row])));
   for (std::size_t c = 0; c < 10; ++c) CHECK(gradient.at(1, c) == 0);
   CHECK(call({.reduction = reduction::sum}) == Approx(3 * mean));
   CHECK(call({.reduction = reduction::none, .row_values = values}) == Approx(3 * mean));
@@ -294,16 +296,20 @@ TEST_CASE("what universal_logit refuses, and that nothing is written then") {
     CHECK_THROWS_WITH(loss(z, v, out, rows), message);
     CHECK(g == std::vector<float>(24, 7));
   };
-  refuse("universal_logit: temperature must be finite and > 0, got 0", {.temperature = 0}, student, teacher, gradient);
-  refuse("universal_logit: teacher_temperature must be finite and > 0, got inf", {.teacher_temperature = inf}, student,
-         teacher, gradient);
-  refuse("universal_logit: student has 0 rows", {}, matrix_view<const float>(s.data(), 0, 4), teacher, gradient);
-  refuse("universal_logit: teacher has 4 rows, student has 3", {}, student, matrix_view<const float>(t.data(), 4, 5),
+  refuse("universal_logit: temperature must be finite and > 0, got 0", {.temperature = 0}, student, teacher,
          gradient);
-  refuse("universal_logit: teacher has 0 classes", {}, student, matrix_view<const float>(t.data(), 3, 0), gradient);
+  refuse("universal_logit: teacher_temperature must be finite and > 0, got inf", {.teacher_temperature = inf},
+         student, teacher, gradient);
+  refuse("universal_logit: student has 0 rows", {}, matrix_view<const float>(s.data(), 0, 4), teacher,
+         gradient);
+  refuse("universal_logit: teacher has 4 rows, student has 3", {}, student,
+         matrix_view<const float>(t.data(), 4, 5), gradient);
+  refuse("universal_logit: teacher has 0 classes", {}, student, matrix_view<const float>(t.data(), 3, 0),
+         gradient);
   refuse("universal_logit: student has 4294967296 classes, must be less than 2^32", {},
          matrix_view<const float>(s.data(), 3, std::size_t{1} << 32, 0, 0), teacher, gradient);
-  refuse("universal_logit: teacher has no memory", {}, student, matrix_view<const float>(nullptr, 3, 5), gradient);
+  refuse("universal_logit: teacher has no memory", {}, student, matrix_view<const float>(nullptr, 3, 5),
+         gradient);
   refuse("universal_logit: gradient has 5 classes, student has 4", {}, student, teacher,
          matrix_view<float>(g.data(), 3, 5));
   refuse("universal_logit: gradient overlaps teacher without being exactly the same elements", {}, student,
@@ -314,3 +320,5 @@ TEST_CASE("what universal_logit refuses, and that nothing is written then") {
   refuse("universal_logit: reduction::none needs row_values", {}, student, teacher, gradient,
          {.reduction = reduction::none});
 }
+
+}  // namespace universal_logit_tests

@@ -1,5 +1,5 @@
-// Definitions of fsp.hpp: each sample as products, a loss on hidden states where the Gram matrices take the place of the
-// states, and products again. Compiled once in src/, or included by fsp.hpp in header-only mode.
+// Definitions of fsp.hpp: each sample as products, a loss on hidden states where the Gram matrices take the
+// place of the states, and products again. Compiled once in src/, or included by fsp.hpp in header-only mode.
 #pragma once
 
 #include <algorithm>
@@ -55,10 +55,12 @@ class fsp_sample {
     const input_matrix* const maps[] = {&job.student.first, &job.student.second, &job.teacher.first,
                                         &job.teacher.second};
     for (std::size_t i = 0; i < 4; ++i)
-      if (!is_direct(*maps[i])) place(copies_[i], (i < 2 ? s.positions : s.teacher_positions) * maps[i]->columns);
+      if (!is_direct(*maps[i]))
+        place(copies_[i], (i < 2 ? s.positions : s.teacher_positions) * maps[i]->columns);
     const output_matrix* const gradients[] = {&job.gradient.first, &job.gradient.second};
     for (std::size_t i = 0; i < 2; ++i)
-      if (job.has_gradient() && !is_direct(*gradients[i])) place(slopes_[i], s.positions * gradients[i]->columns);
+      if (job.has_gradient() && !is_direct(*gradients[i]))
+        place(slopes_[i], s.positions * gradients[i]->columns);
     rest_bytes_ = round_up_to_line(s.first * sizeof(double)) + workspace::alignment;
     place(rest_, rest_bytes_);
     bytes_ = plan.size();
@@ -92,8 +94,8 @@ class fsp_sample {
   // Products read and write it where it is.
   template <class Void>
   static bool is_direct(const untyped_matrix<Void>& m) {
-    return m.type == element_traits<T>::type && ((m.column_stride == 1 && m.row_stride > 0) ||
-                                                 (m.row_stride == 1 && m.column_stride > 0));
+    return m.type == element_traits<T>::type &&
+           ((m.column_stride == 1 && m.row_stride > 0) || (m.row_stride == 1 && m.column_stride > 0));
   }
   static matrix_view<const T> transposed(const matrix_view<const T>& m) {
     return {m.data_handle(), m.columns(), m.rows(), m.stride(1), m.stride(0)};
@@ -184,14 +186,15 @@ double run_fsp(fsp_job& job) {
                for (std::size_t sample = begin; sample < end; ++sample)
                  job.is_in(sample) ? worker.run(sample) : worker.clear(sample);
              });
-  return compensated_total(s.samples, [&](std::size_t sample) { return job.is_in(sample) ? job.values[sample] : 0.0; });
+  return compensated_total(s.samples,
+                           [&](std::size_t sample) { return job.is_in(sample) ? job.values[sample] : 0.0; });
 }
 
-DISTILL_INLINE double evaluate_fsp(std::size_t positions, std::size_t teacher_positions, const fsp_inputs& student,
-                                   const fsp_inputs& teacher, const fsp_gradients& gradient,
-                                   const relational_options& options) {
-  fsp_job job{check_fsp(positions, teacher_positions, student, teacher, gradient, options), student, teacher, gradient,
-              options};
+DISTILL_INLINE double evaluate_fsp(std::size_t positions, std::size_t teacher_positions,
+                                   const fsp_inputs& student, const fsp_inputs& teacher,
+                                   const fsp_gradients& gradient, const relational_options& options) {
+  fsp_job job{check_fsp(positions, teacher_positions, student, teacher, gradient, options), student, teacher,
+              gradient, options};
   for (std::size_t sample = 0; sample < job.shape.samples; ++sample) job.count += job.is_in(sample) ? 1 : 0;
   bool in_double = false;
   for (const input_matrix* m : {&student.first, &student.second, &teacher.first, &teacher.second})

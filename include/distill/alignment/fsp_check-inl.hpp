@@ -15,7 +15,8 @@ struct fsp_shape {
   std::size_t entries() const { return first * second; }
 };
 
-inline void check_fsp_map(const input_matrix& m, const std::string& what, std::size_t rows, std::size_t channels) {
+inline void check_fsp_map(const input_matrix& m, const std::string& what, std::size_t rows,
+                          std::size_t channels) {
   if (m.rows != rows)
     throw shape_error("fsp: " + what + " has " + std::to_string(m.rows) + " rows, its samples have " +
                       std::to_string(rows) + " positions");
@@ -27,21 +28,23 @@ inline void check_fsp_map(const input_matrix& m, const std::string& what, std::s
   require_aligned("fsp", what, m);
 }
 
-inline void check_fsp_gradient(const output_matrix& gradient, const std::string& what, const input_matrix& map,
-                               const std::string& map_name) {
+inline void check_fsp_gradient(const output_matrix& gradient, const std::string& what,
+                               const input_matrix& map, const std::string& map_name) {
   require_extent("fsp", what, gradient.rows, "rows", map_name, map.rows);
   require_extent("fsp", what, gradient.columns, "channels", map_name, map.columns);
   if (gradient.data == nullptr) throw layout_error("fsp: " + what + " has no memory");
   const bool widened = size_of(map.type) == 2 && gradient.type == element_type::float32;
   if (gradient.type != map.type && !widened)
     throw layout_error("fsp: " + what + " is " + name_of(gradient.type) + ", " + map_name + " is " +
-                       name_of(map.type) + "; it must be the same" + (size_of(map.type) == 2 ? ", or float32" : ""));
+                       name_of(map.type) + "; it must be the same" +
+                       (size_of(map.type) == 2 ? ", or float32" : ""));
   require_aligned("fsp", what, gradient);
   require_distinct_elements("fsp", what, gradient);
 }
 
-inline void check_fsp_overlaps(const output_matrix& gradient, const std::string& what, const fsp_inputs& student,
-                               const fsp_inputs& teacher, const relational_options& options) {
+inline void check_fsp_overlaps(const output_matrix& gradient, const std::string& what,
+                               const fsp_inputs& student, const fsp_inputs& teacher,
+                               const relational_options& options) {
   const std::pair<const input_matrix*, const char*> maps[] = {{&student.first, "student.first"},
                                                               {&student.second, "student.second"},
                                                               {&teacher.first, "teacher.first"},
@@ -70,8 +73,8 @@ inline fsp_shape check_fsp(std::size_t positions, std::size_t teacher_positions,
   check_fsp_map(teacher.first, "teacher.first", shape.samples * teacher_positions, shape.first);
   check_fsp_map(teacher.second, "teacher.second", shape.samples * teacher_positions, shape.second);
   if (!options.row_mask.empty() && options.row_mask.size() != shape.samples)
-    throw shape_error("fsp: row_mask has " + std::to_string(options.row_mask.size()) + " entries, student has " +
-                      std::to_string(shape.samples) + " samples");
+    throw shape_error("fsp: row_mask has " + std::to_string(options.row_mask.size()) +
+                      " entries, student has " + std::to_string(shape.samples) + " samples");
   const bool value_only = gradient.first.data == nullptr && gradient.first.rows == 0 &&
                           gradient.second.data == nullptr && gradient.second.rows == 0;
   if (value_only) return shape;

@@ -5,8 +5,8 @@
 
 namespace distill::inline DISTILL_ABI {
 
-/// The feature maps of two layers, [samples * positions, channels] each: the positions of a sample are consecutive rows,
-/// and the channels may differ. The same struct takes their gradients.
+/// The feature maps of two layers, [samples * positions, channels] each: the positions of a sample are
+/// consecutive rows, and the channels may differ. The same struct takes their gradients.
 template <class First, class Second>
 struct map_pair {
   matrix_view<First> first;

@@ -1,5 +1,5 @@
-// Definitions of correlation_job.hpp: checks, and the passes over the batch. Compiled once in src/, or included by
-// correlation_job.hpp in header-only mode.
+// Definitions of correlation_job.hpp: checks, and the passes over the batch. Compiled once in src/, or
+// included by correlation_job.hpp in header-only mode.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,9 @@ DISTILL_INLINE void correlation_rows_float(const correlation_job& job, std::size
 DISTILL_INLINE void correlation_rows_double(const correlation_job& job, std::size_t begin, std::size_t end,
                                             void* scratch);
 
-inline void check_correlation(const correlation_loss& loss, const input_matrix& student, const input_matrix& teacher,
-                              const output_matrix& gradient, const correlation_options& options) {
+inline void check_correlation(const correlation_loss& loss, const input_matrix& student,
+                              const input_matrix& teacher, const output_matrix& gradient,
+                              const correlation_options& options) {
   const char* const name = "correlation";
   require_temperature(name, "temperature", loss.temperature);
   require_temperature(name, "teacher_temperature", loss.teacher_temperature);
@@ -47,15 +48,15 @@ struct correlation_memory {
   correlation_memory(const correlation_job& job, std::size_t element_bytes)
       : rows_bytes(round_up_to_line(job.student.rows * sizeof(correlation_row))),
         class_bytes(round_up_to_line(job.student.columns * sizeof(double))),
-        slot_bytes(round_up_to_line(std::max(
-            job.pitch * (2 * element_bytes + sizeof(double)),
-            2 * correlation_job::tile_rows * correlation_job::tile_classes * element_bytes))) {}
+        slot_bytes(round_up_to_line(
+            std::max(job.pitch * (2 * element_bytes + sizeof(double)),
+                     2 * correlation_job::tile_rows * correlation_job::tile_classes * element_bytes))) {}
 
   std::size_t kept() const { return rows_bytes + 4 * class_bytes; }
   void place(correlation_job& job, std::byte* base) const {
     job.rows = reinterpret_cast<correlation_row*>(base);
-    double** const arrays[] = {&job.classes.distance, &job.classes.difference_slope, &job.classes.teacher_slope,
-                               &job.classes.offset};
+    double** const arrays[] = {&job.classes.distance, &job.classes.difference_slope,
+                               &job.classes.teacher_slope, &job.classes.offset};
     for (std::size_t i = 0; i < 4; ++i)
       *arrays[i] = reinterpret_cast<double*>(base + rows_bytes + i * class_bytes);
     for (std::size_t i = 0; i < 4; ++i) std::fill_n(*arrays[i], job.student.columns, 0.0);
@@ -73,7 +74,8 @@ inline double run_correlation(correlation_job& job, bool in_double, const correl
   const correlation_memory plan(job, in_double ? 8 : 4);
   workspace own;
   workspace& memory = options.workspace != nullptr ? *options.workspace : own;
-  std::byte* const base = memory.require(plan.kept() + std::max(by_rows.slots, by_classes.slots) * plan.slot_bytes);
+  std::byte* const base =
+      memory.require(plan.kept() + std::max(by_rows.slots, by_classes.slots) * plan.slot_bytes);
   plan.place(job, base);
   const auto pass = [&](correlation_step step, const row_blocks& blocks) {
     job.step = step;
@@ -89,12 +91,12 @@ inline double run_correlation(correlation_job& job, bool in_double, const correl
   double value = 0;
   if (job.loss.beta != 0 && job.count > 0)
     value += job.row_factor * compensated_total(job.student.rows, [&](std::size_t row) {
-      return job.is_in(row) ? job.rows[row].distance : 0.0;
-    });
+               return job.is_in(row) ? job.rows[row].distance : 0.0;
+             });
   if (job.loss.gamma != 0 && job.count > 0) {
     pass(correlation_step::classes, by_classes);
-    value += job.class_factor *
-             compensated_total(classes, [&](std::size_t c) { return job.classes.distance[c]; });
+    value +=
+        job.class_factor * compensated_total(classes, [&](std::size_t c) { return job.classes.distance[c]; });
   }
   if (job.gradient.data != nullptr) pass(correlation_step::gradient, by_rows);
   return value;
@@ -129,10 +131,12 @@ DISTILL_INLINE double evaluate_correlation(const correlation_loss& loss, const i
 
 namespace distill::inline DISTILL_ABI::detail {
 
-inline void correlation_rows_float(const correlation_job& job, std::size_t begin, std::size_t end, void* scratch) {
+inline void correlation_rows_float(const correlation_job& job, std::size_t begin, std::size_t end,
+                                   void* scratch) {
   simd::HWY_NAMESPACE::CorrelationRows<float>(job, begin, end, scratch);
 }
-inline void correlation_rows_double(const correlation_job& job, std::size_t begin, std::size_t end, void* scratch) {
+inline void correlation_rows_double(const correlation_job& job, std::size_t begin, std::size_t end,
+                                    void* scratch) {
   simd::HWY_NAMESPACE::CorrelationRows<double>(job, begin, end, scratch);
 }
 

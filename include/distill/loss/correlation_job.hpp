@@ -42,11 +42,11 @@ struct correlation_job {
   input_matrix student, teacher;
   output_matrix gradient;  // no data: value only
   vector_view<const float> mask;
-  std::size_t count = 0;                     // rows that are in
-  correlation_row* rows = nullptr;           // [rows]
-  correlation_classes classes;               // [classes]
-  double row_factor = 0, class_factor = 0;   // beta / count, gamma / classes
-  double gradient_factor = 0;                // weight T_t, or weight / T_s
+  std::size_t count = 0;                    // rows that are in
+  correlation_row* rows = nullptr;          // [rows]
+  correlation_classes classes;              // [classes]
+  double row_factor = 0, class_factor = 0;  // beta / count, gamma / classes
+  double gradient_factor = 0;               // weight T_t, or weight / T_s
   bool accumulate = false;
   std::size_t pitch = 0;  // elements of a scratch row, a multiple of every vector
 
@@ -54,8 +54,9 @@ struct correlation_job {
 };
 
 /// Value and gradient; checks the arguments first.
-double evaluate_correlation(const correlation_loss& loss, const input_matrix& student, const input_matrix& teacher,
-                            const output_matrix& gradient, const correlation_options& options);
+double evaluate_correlation(const correlation_loss& loss, const input_matrix& student,
+                            const input_matrix& teacher, const output_matrix& gradient,
+                            const correlation_options& options);
 
 }  // namespace distill::inline DISTILL_ABI::detail
 

@@ -8,8 +8,8 @@ namespace distill::inline DISTILL_ABI {
 
 /// How a batch enters `correlation`; its last argument.
 struct correlation_options {
-  /// [rows] a row of mask 0 is left out of both parts: never read, its gradient written as 0. Any other number keeps
-  /// it in. Empty: every row is in.
+  /// [rows] a row of mask 0 is left out of both parts: never read, its gradient written as 0. Any other
+  /// number keeps it in. Empty: every row is in.
   vector_view<const float> row_mask = {};
   /// Multiplies value and gradient (finite).
   double weight = 1;

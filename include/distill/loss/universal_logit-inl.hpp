@@ -1,5 +1,5 @@
-// Definitions of universal_logit_job.hpp: checks, denominator, the walk over the rows. Compiled once in src/, or
-// included by universal_logit_job.hpp in header-only mode.
+// Definitions of universal_logit_job.hpp: checks, denominator, the walk over the rows. Compiled once in src/,
+// or included by universal_logit_job.hpp in header-only mode.
 #pragma once
 
 #include <cmath>
@@ -12,11 +12,12 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
-// The kernels, on the active target: src/universal_logit_rows.cpp, or the end of this file in header-only mode.
-DISTILL_INLINE void universal_logit_rows_float(const universal_logit_job& job, std::size_t begin, std::size_t end,
-                                               void* scratch);
-DISTILL_INLINE void universal_logit_rows_double(const universal_logit_job& job, std::size_t begin, std::size_t end,
-                                                void* scratch);
+// The kernels, on the active target: src/universal_logit_rows.cpp, or the end of this file in header-only
+// mode.
+DISTILL_INLINE void universal_logit_rows_float(const universal_logit_job& job, std::size_t begin,
+                                               std::size_t end, void* scratch);
+DISTILL_INLINE void universal_logit_rows_double(const universal_logit_job& job, std::size_t begin,
+                                                std::size_t end, void* scratch);
 
 inline void check_universal_logit(const universal_logit_loss& loss, const input_matrix& student,
                                   const input_matrix& teacher, const output_matrix& gradient,
@@ -73,12 +74,13 @@ DISTILL_INLINE double evaluate_universal_logit(const universal_logit_loss& loss,
   std::byte* const memory =
       (rows.workspace != nullptr ? *rows.workspace : own).require(kept + blocks.slots * slot_bytes);
   job.values = reinterpret_cast<double*>(memory);
-  blocks.run(rows.executor, memory + kept, slot_bytes, [&](std::size_t begin, std::size_t end, void* scratch) {
-    if (in_double)
-      universal_logit_rows_double(job, begin, end, scratch);
-    else
-      universal_logit_rows_float(job, begin, end, scratch);
-  });
+  blocks.run(rows.executor, memory + kept, slot_bytes,
+             [&](std::size_t begin, std::size_t end, void* scratch) {
+               if (in_double)
+                 universal_logit_rows_double(job, begin, end, scratch);
+               else
+                 universal_logit_rows_float(job, begin, end, scratch);
+             });
   const auto weighted = [&](std::size_t row) {
     const double weight = static_cast<double>(job.weight(row));
     return weight == 0 ? 0 : weight * job.values[row];

@@ -23,19 +23,22 @@ struct universal_logit_job {
   double* values = nullptr;  // [rows] out: before the weight
   bool accumulate = false;
 
-  // A worker's scratch: the sorted probabilities of both, then two places of two rows each for sorting, all in the
-  // compute type and `pitch` long; then counters.
+  // A worker's scratch: the sorted probabilities of both, then two places of two rows each for sorting, all
+  // in the compute type and `pitch` long; then counters.
   static constexpr std::size_t scratch_rows = 6, counter_bytes = 6 * 2048 * sizeof(std::uint32_t);
   std::size_t pitch = 0;
 
   std::size_t rows() const { return student.rows; }
-  std::size_t longest() const { return student.columns > teacher.columns ? student.columns : teacher.columns; }
+  std::size_t longest() const {
+    return student.columns > teacher.columns ? student.columns : teacher.columns;
+  }
   float weight(std::size_t row) const { return weights.empty() ? 1.0f : weights[row]; }
 };
 
 /// Value and gradient; checks the arguments first.
 double evaluate_universal_logit(const universal_logit_loss& loss, const input_matrix& student,
-                                const input_matrix& teacher, const output_matrix& gradient, const row_options& rows);
+                                const input_matrix& teacher, const output_matrix& gradient,
+                                const row_options& rows);
 
 }  // namespace distill::inline DISTILL_ABI::detail
 

@@ -1,9 +1,9 @@
 // Correlations of teacher and student within rows and within classes, and their gradient.
 //
-// Probabilities are of the compute type; all that is computed from them is in double, whose lanes read either.
-// With a and b the centred q and p, 1 - r = (|a - b|² - (|a| - |b|)²) / (2 |a| |b|): no subtraction of nearly equal
-// numbers where teacher and student nearly agree. Slopes are written with a - b for the same reason, and so that they
-// are 0 for equal ones whatever a compiler fuses.
+// Probabilities are of the compute type; all that is computed from them is in double, whose lanes read
+// either. With a and b the centred q and p, 1 - r = (|a - b|² - (|a| - |b|)²) / (2 |a| |b|): no subtraction
+// of nearly equal numbers where teacher and student nearly agree. Slopes are written with a - b for the same
+// reason, and so that they are 0 for equal ones whatever a compiler fuses.
 #if defined(DISTILL_SIMD_CORRELATION_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_CORRELATION_INL_HPP
 #undef DISTILL_SIMD_CORRELATION_INL_HPP
@@ -49,9 +49,9 @@ HWY_INLINE void CorrelateRow(const correlation_job& job, size_t index, T* q, T* 
   const size_t n = job.student.columns, lanes = hn::Lanes(d);
   correlation_row& row = job.rows[index];
   SoftmaxRow(job.student, index, ExponentScale<T>(job.loss.temperature), row.student_maximum,
-            row.student_norm, q);
-  SoftmaxRow(job.teacher, index, ExponentScale<T>(job.loss.teacher_temperature),
-            row.teacher_maximum, row.teacher_norm, p);
+             row.student_norm, q);
+  SoftmaxRow(job.teacher, index, ExponentScale<T>(job.loss.teacher_temperature), row.teacher_maximum,
+             row.teacher_norm, p);
   row.distance = row.difference_slope = row.teacher_slope = 0;
   if (job.row_factor == 0) return;
   // The mean of probabilities is known, but not that of rounded ones.
@@ -101,13 +101,14 @@ HWY_INLINE void AddRows(ClassSums& sums, const T* q, const T* p, size_t rows, si
   constexpr size_t kPitch = correlation_job::tile_classes;
   for (size_t j = 0; j < classes; j += hn::Lanes(d)) {
     if (first) {
-      for (double* const array : {sums.student, sums.teacher, sums.student_squares, sums.teacher_squares,
-                                  sums.difference_squares})
+      for (double* const array :
+           {sums.student, sums.teacher, sums.student_squares, sums.teacher_squares, sums.difference_squares})
         hn::Store(hn::Zero(d), d, array + j);
       hn::Store(LoadDoubles(d, q + j), d, sums.student_first + j);
       hn::Store(LoadDoubles(d, p + j), d, sums.teacher_first + j);
     }
-    const auto student_first = hn::Load(d, sums.student_first + j), teacher_first = hn::Load(d, sums.teacher_first + j);
+    const auto student_first = hn::Load(d, sums.student_first + j),
+               teacher_first = hn::Load(d, sums.teacher_first + j);
     auto student = hn::Load(d, sums.student + j), teacher = hn::Load(d, sums.teacher + j);
     auto student_squares = hn::Load(d, sums.student_squares + j);
     auto teacher_squares = hn::Load(d, sums.teacher_squares + j);
@@ -133,23 +134,24 @@ HWY_INLINE void AddRows(ClassSums& sums, const T* q, const T* p, size_t rows, si
 HWY_INLINE void FinishClass(const correlation_job& job, const ClassSums& sums, size_t j, size_t c) {
   const double n = static_cast<double>(job.count);
   const auto centered = [&](double squares, double sum) { return squares - sum * (sum / n); };
-  const Correlated r = CorrelationOf(centered(sums.student_squares[j], sums.student[j]),
-                                     centered(sums.teacher_squares[j], sums.teacher[j]),
-                                     centered(sums.difference_squares[j], sums.student[j] - sums.teacher[j]),
-                                     job.class_factor);
+  const Correlated r = CorrelationOf(
+      centered(sums.student_squares[j], sums.student[j]), centered(sums.teacher_squares[j], sums.teacher[j]),
+      centered(sums.difference_squares[j], sums.student[j] - sums.teacher[j]), job.class_factor);
   const double student_mean = sums.student_first[j] + sums.student[j] / n;
   const double teacher_mean = sums.teacher_first[j] + sums.teacher[j] / n;
   job.classes.distance[c] = r.distance;
   job.classes.difference_slope[c] = r.difference_slope;
   job.classes.teacher_slope[c] = r.teacher_slope;
-  job.classes.offset[c] = -r.difference_slope * (student_mean - teacher_mean) - r.teacher_slope * teacher_mean;
+  job.classes.offset[c] =
+      -r.difference_slope * (student_mean - teacher_mean) - r.teacher_slope * teacher_mean;
 }
 
 // A tile of classes, all rows.
 template <class T>
 HWY_INLINE void CorrelateClasses(const correlation_job& job, size_t begin, size_t count, T* scratch) {
   constexpr size_t kRows = correlation_job::tile_rows, kPitch = correlation_job::tile_classes;
-  const input_matrix student = ClassesOf(job.student, begin, count), teacher = ClassesOf(job.teacher, begin, count);
+  const input_matrix student = ClassesOf(job.student, begin, count),
+                     teacher = ClassesOf(job.teacher, begin, count);
   const T student_scale = ExponentScale<T>(job.loss.temperature);
   const T teacher_scale = ExponentScale<T>(job.loss.teacher_temperature);
   T* const q = scratch;
@@ -160,8 +162,10 @@ HWY_INLINE void CorrelateClasses(const correlation_job& job, size_t begin, size_
   for (size_t index = 0; index < job.student.rows; ++index) {
     if (!job.is_in(index)) continue;
     const correlation_row& row = job.rows[index];
-    (void)ExponentiateRow(student, index, row.student_maximum, row.student_norm, student_scale, q + filled * kPitch);
-    (void)ExponentiateRow(teacher, index, row.teacher_maximum, row.teacher_norm, teacher_scale, p + filled * kPitch);
+    (void)ExponentiateRow(student, index, row.student_maximum, row.student_norm, student_scale,
+                          q + filled * kPitch);
+    (void)ExponentiateRow(teacher, index, row.teacher_maximum, row.teacher_norm, teacher_scale,
+                          p + filled * kPitch);
     if (++filled < kRows) continue;
     AddRows(sums, q, p, filled, count, first);
     first = false;
@@ -174,15 +178,14 @@ HWY_INLINE void CorrelateClasses(const correlation_job& job, size_t begin, size_
 // ---- gradient
 
 template <class T>
-HWY_INLINE void CorrelationGradientRow(const correlation_job& job, size_t index, T* q,
-                                       T* p, double* slopes) {
+HWY_INLINE void CorrelationGradientRow(const correlation_job& job, size_t index, T* q, T* p, double* slopes) {
   const Doubles d;
   const size_t n = job.student.columns, lanes = hn::Lanes(d);
   const correlation_row& row = job.rows[index];
   (void)ExponentiateRow(job.student, index, row.student_maximum, row.student_norm,
-                       ExponentScale<T>(job.loss.temperature), q);
+                        ExponentScale<T>(job.loss.temperature), q);
   (void)ExponentiateRow(job.teacher, index, row.teacher_maximum, row.teacher_norm,
-                       ExponentScale<T>(job.loss.teacher_temperature), p);
+                        ExponentScale<T>(job.loss.teacher_temperature), p);
   const auto row_difference = hn::Set(d, row.difference_slope), row_teacher = hn::Set(d, row.teacher_slope);
   auto sum = hn::Zero(d);
   for (size_t j = 0; j < n; j += lanes) {

@@ -1,7 +1,6 @@
-// Sorts a row of less than 2^32 elements in descending order, the lower index first among equals: by digits of the
-// keys, from the last digit to
-// the first, which moves every element a fixed number of times whatever the row holds. Short rows are sorted by
-// insertion. -0 equals 0; NaN goes to the ends.
+// Sorts a row of less than 2^32 elements in descending order, the lower index first among equals: by digits
+// of the keys, from the last digit to the first, which moves every element a fixed number of times whatever
+// the row holds. Short rows are sorted by insertion. -0 equals 0; NaN goes to the ends.
 #if defined(DISTILL_SIMD_DESCENDING_SORT_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_DESCENDING_SORT_INL_HPP
 #undef DISTILL_SIMD_DESCENDING_SORT_INL_HPP
@@ -44,7 +43,8 @@ struct SortScratch {
 // Counters: one for each value of each digit.
 inline constexpr size_t kSortDigitBits = 11;
 template <class T>
-inline constexpr size_t kSortCounts = ((8 * sizeof(T) + kSortDigitBits - 1) / kSortDigitBits) << kSortDigitBits;
+inline constexpr size_t kSortCounts = ((8 * sizeof(T) + kSortDigitBits - 1) / kSortDigitBits)
+                                      << kSortDigitBits;
 
 // Unsigned numbers in the opposite order.
 template <class T>
@@ -92,7 +92,8 @@ HWY_INLINE void DigitSort(SortScratch<Item>& s, size_t n) {
     if (places[(KeyOf(s.items[0]) >> shift) & (kValues - 1)] == n) continue;  // all alike
     uint32_t total = 0;
     for (size_t value = 0; value < kValues; ++value) total += std::exchange(places[value], total);
-    for (size_t i = 0; i < n; ++i) s.others[places[(KeyOf(s.items[i]) >> shift) & (kValues - 1)]++] = s.items[i];
+    for (size_t i = 0; i < n; ++i)
+      s.others[places[(KeyOf(s.items[i]) >> shift) & (kValues - 1)]++] = s.items[i];
     std::swap(s.items, s.others);
   }
 }

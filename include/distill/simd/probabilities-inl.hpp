@@ -34,7 +34,8 @@ HWY_INLINE T ExponentScale(double temperature) {
 
 // Classes [begin, begin + count) of a matrix.
 HWY_INLINE input_matrix ClassesOf(const input_matrix& m, size_t begin, size_t count) {
-  const auto offset = static_cast<ptrdiff_t>(begin) * m.column_stride * static_cast<ptrdiff_t>(size_of(m.type));
+  const auto offset =
+      static_cast<ptrdiff_t>(begin) * m.column_stride * static_cast<ptrdiff_t>(size_of(m.type));
   input_matrix part = m;
   part.data = static_cast<const char*>(m.data) + offset;
   part.columns = count;
@@ -66,19 +67,22 @@ HWY_INLINE double Exponentiate(const T* logits, size_t n, double maximum, double
 
 // The same of a row of any element type and stride.
 template <class T>
-HWY_INLINE double ExponentiateRow(const input_matrix& m, size_t row, double maximum, double norm, T scale, T* out) {
+HWY_INLINE double ExponentiateRow(const input_matrix& m, size_t row, double maximum, double norm, T scale,
+                                  T* out) {
   return Exponentiate(RowAs<T>(m, row, out), m.columns, maximum, norm, scale, out);
 }
 
 // The row's softmax, and what it takes to compute any part of it again.
 template <class T>
-HWY_INLINE void SoftmaxRow(const input_matrix& m, size_t row, T scale, double& maximum, double& norm, T* out) {
+HWY_INLINE void SoftmaxRow(const input_matrix& m, size_t row, T scale, double& maximum, double& norm,
+                           T* out) {
   const hn::ScalableTag<T> d;
   const T* const logits = RowAs<T>(m, row, out);
   maximum = static_cast<double>(MaximumOrZero(d, logits, m.columns));
   norm = 1 / Exponentiate(logits, m.columns, maximum, 1, scale, out);
   const auto factor = hn::Set(d, static_cast<T>(norm));
-  for (size_t j = 0; j < m.columns; j += hn::Lanes(d)) hn::StoreU(hn::Mul(hn::LoadU(d, out + j), factor), d, out + j);
+  for (size_t j = 0; j < m.columns; j += hn::Lanes(d))
+    hn::StoreU(hn::Mul(hn::LoadU(d, out + j), factor), d, out + j);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

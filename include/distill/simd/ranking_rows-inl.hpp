@@ -1,5 +1,5 @@
-// Ranking losses of one row: the teacher's largest logits are selected and sorted, and the student's logits in that
-// order compared pair by pair, a vector of lower ranks against one higher rank at a time.
+// Ranking losses of one row: the teacher's largest logits are selected and sorted, and the student's logits
+// in that order compared pair by pair, a vector of lower ranks against one higher rank at a time.
 #if defined(DISTILL_SIMD_RANKING_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_RANKING_ROWS_INL_HPP
 #undef DISTILL_SIMD_RANKING_ROWS_INL_HPP
@@ -15,8 +15,8 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Of x = (z_i - z_j) / T, where the teacher ranks i above j: the loss, and minus its derivative. NaN stays NaN in the
-// loss.
+// Of x = (z_i - z_j) / T, where the teacher ranks i above j: the loss, and minus its derivative. NaN stays
+// NaN in the loss.
 struct HingeOfPair {
   double margin;
   template <class D, class V>
@@ -86,10 +86,11 @@ HWY_INLINE void PairsOfRank(const Op& op, D d, const RankedRow<D>& ranked, size_
   ranked.slopes[upper] -= static_cast<Real<D>>(own_slope.Total(d));
 }
 
-// The mean over all pairs; `pairs` says how many there are. Classes the teacher does not tell apart form none.
+// The mean over all pairs; `pairs` says how many there are. Classes the teacher does not tell apart form
+// none.
 template <class Op, class D>
-HWY_NOINLINE double AllPairs(const Op& op, D d, const RankedRow<D>& ranked, const Real<D>* teacher, const int32_t* ids,
-                             double& pairs) {
+HWY_NOINLINE double AllPairs(const Op& op, D d, const RankedRow<D>& ranked, const Real<D>* teacher,
+                             const int32_t* ids, double& pairs) {
   const auto rank_value = [&](size_t i) { return FiniteScalar(teacher[static_cast<size_t>(ids[i])]); };
   WideSum<D> value(d);
   pairs = 0;
@@ -127,7 +128,8 @@ HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>
   const double poison = std::isnan(value) ? value : 0;
   if (!row.add || std::isnan(value)) {
     const auto nothing = hn::Set(d, static_cast<T>(poison));
-    ForEachVector(d, n, [&](size_t j, size_t count) HWY_ATTR { StoreUpTo(d, nothing, row.gradient + j, count); });
+    ForEachVector(d, n,
+                  [&](size_t j, size_t count) HWY_ATTR { StoreUpTo(d, nothing, row.gradient + j, count); });
   }
   const T slope = static_cast<T>(pairs == 0 ? 0 : factor / (term.temperature * pairs));
   for (size_t i = 0; i < k; ++i) row.gradient[ids[i]] += slope * scratch.others[i];

@@ -1,7 +1,8 @@
-// Universal logit distillation of rows: both are sorted, exponentiated in that order, compared rank by rank, and the
-// slopes carried back to where the logits were.
+// Universal logit distillation of rows: both are sorted, exponentiated in that order, compared rank by rank,
+// and the slopes carried back to where the logits were.
 //
-// The sums of exponentials run over sorted rows, so rows that hold the same logits in another order come out equal.
+// The sums of exponentials run over sorted rows, so rows that hold the same logits in another order come out
+// equal.
 #if defined(DISTILL_SIMD_UNIVERSAL_LOGIT_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_UNIVERSAL_LOGIT_ROWS_INL_HPP
 #undef DISTILL_SIMD_UNIVERSAL_LOGIT_ROWS_INL_HPP
@@ -65,7 +66,8 @@ class UniversalLogit {
   void Normalize(T* sorted, size_t n, double temperature) const {
     const double maximum = static_cast<double>(sorted[0]);
     const double sum = Exponentiate(sorted, n, maximum, 1, ExponentScale<T>(temperature), sorted);
-    // Divided, because a product could be fused into the difference of two of them, which would not be 0 then.
+    // Divided, because a product could be fused into the difference of two of them, which would not be 0
+    // then.
     const V divisor = hn::Set(d, static_cast<T>(sum));
     const size_t lanes = hn::Lanes(d);
     size_t j = 0;
@@ -86,7 +88,8 @@ class UniversalLogit {
   SortScratch<Keyed<T>> SortStudent(size_t row) const {
     const size_t n = job_.student.columns;
     const T* const logits = RowAs<T>(job_.student, row, q_);
-    SortScratch<Keyed<T>> s{reinterpret_cast<Keyed<T>*>(place_), reinterpret_cast<Keyed<T>*>(other_place_), counts_};
+    SortScratch<Keyed<T>> s{reinterpret_cast<Keyed<T>*>(place_), reinterpret_cast<Keyed<T>*>(other_place_),
+                            counts_};
     for (size_t j = 0; j < n; ++j) s.items[j] = Keyed<T>(DescendingKey(logits[j]), j);
     SortItems(s, n);
     for (size_t j = 0; j < n; ++j) q_[j] = ValueOfKey<T>(KeyOf(s.items[j]));
