@@ -29,7 +29,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: value 2e-6 and gradient 2e-5 in float, 1e-11 in double (`tests/loss/correlation_test.cpp`);
 /// where all probabilities of a row or class are nearly equal, digits are lost in proportion to how near.
 /// Cost: three passes over the inputs, two exponentials per element in each; two passes for the value, one
-/// if a weight is 0.
+/// if gamma is 0.
 /// Memory, from the workspace: O(rows + classes), and three rows per thread.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's
 /// or the teacher's elements.
