@@ -185,13 +185,14 @@ TEST_CASE("ties: the lower class has the lower rank, equal probabilities have si
 }
 
 TEST_CASE("-0 does not come behind 0") {
-  const float student[] = {-0.0f, 0.0f, 1}, teacher[] = {3, 1, 0}, positive[] = {0, 0, 1};
+  const float student[] = {-0.0f, 0.0f, 1}, teacher[] = {3, 2.5f, -9}, positive[] = {0, 0, 1};
   float a[3], b[3];
   (void)plain(matrix_view<const float>(student, 1, 3), matrix_view<const float>(teacher, 1, 3),
               matrix_view<float>(a, 1, 3));
   (void)plain(matrix_view<const float>(positive, 1, 3), matrix_view<const float>(teacher, 1, 3),
               matrix_view<float>(b, 1, 3));
   for (std::size_t c = 0; c < 3; ++c) CHECK(a[c] == b[c]);
+  CHECK(a[0] != a[1]);
 }
 
 TEST_CASE("every option of universal_logit matters") {
