@@ -30,7 +30,7 @@ namespace distill::inline DISTILL_ABI {
 /// the sign at a rank is that of rounded probabilities.
 /// Cost: both rows sorted, in time proportional to their length, and one exponential per element; the sorts
 /// dominate.
-/// Memory, from the workspace: O(rows), and six rows of the longer length per thread.
+/// Memory, from the workspace: O(rows), and per thread six rows of the longer length and 48 KiB.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's
 /// elements, or the teacher's where the shapes are equal.
 /// Source: Boizard et al. 2024, arXiv 2402.12030.
