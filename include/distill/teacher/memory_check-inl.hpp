@@ -14,18 +14,7 @@ inline void require_input(std::string_view name, std::string_view what, const in
   for (const auto& [extent, unit] :
        {std::pair{m.rows, " has 0 rows"}, std::pair{m.columns, " has 0 classes"}})
     if (extent == 0) throw shape_error(std::string(name) + ": " + std::string(what) + unit);
-  if (m.data == nullptr) throw layout_error(std::string(name) + ": " + std::string(what) + " has no memory");
-  require_aligned(name, what, m);
-}
-
-template <class T>
-byte_range bytes_of(const vector_view<T>& v) {
-  if (v.empty()) return {};
-  const auto origin = reinterpret_cast<std::uintptr_t>(v.data_handle());
-  const std::ptrdiff_t span =
-      (static_cast<std::ptrdiff_t>(v.size()) - 1) * v.stride() * static_cast<std::ptrdiff_t>(sizeof(T));
-  return {origin + static_cast<std::uintptr_t>(span < 0 ? span : 0),
-          origin + static_cast<std::uintptr_t>(span > 0 ? span : 0) + sizeof(T)};
+  require_memory(name, what, m);
 }
 
 // A vector that is written, an entry for each row; an empty one is not.
@@ -34,13 +23,8 @@ void require_row_output(std::string_view name, std::string_view what, const vect
                         std::string_view input_name, const input_matrix& input) {
   if (output.empty()) return;
   require_extent(name, what, output.size(), "entries", input_name, input.rows);
-  if (output.data_handle() == nullptr)
-    throw layout_error(std::string(name) + ": " + std::string(what) + " has no memory");
-  if (output.size() > 1 && output.stride() == 0)
-    throw layout_error(std::string(name) + ": " + std::string(what) +
-                       " has a stride of 0, so its elements are not distinct");
-  if (intersect(bytes_of(output), bytes_of(input)))
-    throw layout_error(std::string(name) + ": " + std::string(what) + " overlaps " + std::string(input_name));
+  require_output(name, what, output);
+  require_apart(name, {{what, bytes_of(output)}}, {{input_name, bytes_of(input)}});
 }
 
 // A vector that must be there.
