@@ -16,9 +16,10 @@ namespace distill::inline DISTILL_ABI {
 /// Runs rows on libtorch's own threads, at::parallel_for; at::set_num_threads says how many.
 ///
 /// Rows are cut into small units handed out dynamically. From inside at::parallel_for it runs on the calling
-/// thread. An exception of a unit is rethrown in the caller after the others have ended; units not begun by then are
-/// skipped. Where libtorch is built with OpenMP, as it usually is, at::parallel_for itself uses several threads
-/// only in a translation unit compiled with OpenMP turned on (-fopenmp); otherwise the calling thread runs all.
+/// thread. An exception of a unit is rethrown in the caller after the others have ended; units not begun by
+/// then are skipped. Where libtorch is built with OpenMP, as it usually is, at::parallel_for itself uses
+/// several threads only in a translation unit compiled with OpenMP turned on (-fopenmp); otherwise the
+/// calling thread runs all.
 struct torch_executor {
   std::size_t concurrency() const {
 #if defined(INTRA_OP_PARALLEL)
@@ -48,10 +49,12 @@ struct torch_executor {
   }
 };
 
-/// Products of matrices by libtorch, on its threads: a matrix_product for the alignments and adapters that need one.
+/// Products of matrices by libtorch, on its threads: a matrix_product for the alignments and adapters that
+/// need one.
 struct torch_product {
   template <class T>
-  void multiply(double alpha, matrix_view<const T> a, matrix_view<const T> b, double beta, matrix_view<T> c) const {
+  void multiply(double alpha, matrix_view<const T> a, matrix_view<const T> b, double beta,
+                matrix_view<T> c) const {
     const at::NoGradGuard no_gradient;
     at::Tensor result = tensor_over(c);
     at::addmm_out(result, result, tensor_over(a), tensor_over(b), beta, alpha);

@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <algorithm>
 #include <distill/error/error.hpp>
 #include <utility>
 #include <vector>
@@ -27,8 +28,8 @@ inline at::ScalarType value_type(const at::Tensor& input) {
   return input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-/// Memory for a gradient in the layout of its input. A Half input has a float one: the upstream gradient, often a
-/// loss scale, comes later, and until then the entries may be below what Half holds.
+/// Memory for a gradient in the layout of its input. A Half input has a float one: the upstream gradient,
+/// often a loss scale, comes later, and until then the entries may be below what Half holds.
 inline at::Tensor gradient_memory(const at::Tensor& input) {
   return at::empty_like(input, input.scalar_type() == at::kHalf ? at::kFloat : input.scalar_type());
 }
@@ -37,6 +38,21 @@ inline void refuse_second_order(const char* function) {
   if (at::GradMode::is_enabled())
     throw parameter_error(std::string(function) +
                           ": has no gradient of its gradient; call backward without create_graph");
+}
+
+/// What a node needs in backward besides tensors.
+template <class T>
+struct kept_value : ::torch::CustomClassHolder {
+  T value;
+  explicit kept_value(const T& v) : value(v) {}
+};
+template <class T>
+void keep(::torch::autograd::AutogradContext* context, const T& value) {
+  context->saved_data["distill"] = c10::IValue::make_capsule(c10::make_intrusive<kept_value<T>>(value));
+}
+template <class T>
+const T& kept(::torch::autograd::AutogradContext* context) {
+  return static_cast<const kept_value<T>&>(*context->saved_data.at("distill").toCapsule()).value;
 }
 
 /// What was computed in the forward call.
@@ -64,19 +80,29 @@ struct stored_gradient : ::torch::autograd::Function<stored_gradient> {
   }
 
  private:
-  // The row factors of `upstream`, or its one number, times the gradient.
+  // The one number of `upstream`, or its factors of rows, times the gradient. A factor of the gradient's rank
+  // is not rounded to the gradient's 16 bits first; blocks of rows keep small what libtorch widens to float
+  // for that.
   static at::Tensor scaled(const at::Tensor& gradient, const at::Tensor& upstream, bool may_overwrite) {
     if (upstream.eq(1).all().item<bool>()) return gradient;
-    at::Tensor factor = upstream.to(gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-    while (upstream.dim() > 0 && factor.dim() < gradient.dim()) factor = factor.unsqueeze(-1);
-    return may_overwrite ? gradient.mul_(factor) : gradient.mul(factor).to(gradient.scalar_type());
+    at::Tensor factor = upstream;
+    while (factor.dim() < gradient.dim()) factor = factor.unsqueeze(-1);
+    const at::Tensor result = may_overwrite ? gradient : gradient.clone();
+    constexpr std::int64_t block = 64;
+    const bool is_narrow = gradient.scalar_type() == at::kBFloat16;
+    for (std::int64_t row = 0, count; row < result.size(0); row += count) {
+      count = is_narrow ? std::min(block, result.size(0) - row) : result.size(0);
+      result.narrow(0, row, count).mul_(factor.size(0) == 1 ? factor : factor.narrow(0, row, count));
+    }
+    return result;
   }
 };
 
-/// `evaluate(gradients, row_values)` as a tensor that autograd can differentiate. `gradients` is empty where nobody
-/// will ask for them. `row_shape` is that of the result, or empty for a single number.
+/// `evaluate(gradients, row_values)` as a tensor that autograd can differentiate. `gradients` is empty where
+/// nobody will ask for them. `row_shape` is that of the result, or empty for a single number.
 template <class Evaluate>
-at::Tensor differentiable(const std::vector<at::Tensor>& inputs, at::IntArrayRef row_shape, Evaluate evaluate) {
+at::Tensor differentiable(const std::vector<at::Tensor>& inputs, at::IntArrayRef row_shape,
+                          Evaluate evaluate) {
   const bool wanted = requires_gradient(inputs);
   computed_gradient computed;
   {
@@ -87,7 +113,8 @@ at::Tensor differentiable(const std::vector<at::Tensor>& inputs, at::IntArrayRef
     at::Tensor row_values;
     if (!row_shape.empty()) row_values = at::empty(row_shape, options.dtype(at::kDouble));
     const double value = evaluate(std::as_const(computed.gradients), std::as_const(row_values));
-    computed.value = row_shape.empty() ? at::scalar_tensor(value, options) : row_values.to(value_type(inputs[0]));
+    computed.value =
+        row_shape.empty() ? at::scalar_tensor(value, options) : row_values.to(value_type(inputs[0]));
   }
   return wanted ? stored_gradient::apply(at::TensorList(inputs), computed) : computed.value;
 }

@@ -26,9 +26,11 @@ inline void require_plain_memory(const named_tensor& x) {
   if (!x.tensor.device().is_cpu())
     throw layout_error(x.subject() + " is on the device " + x.tensor.device().str() + ", needs cpu");
   if (x.tensor.layout() != at::kStrided || x.tensor.is_quantized() || !x.tensor.has_storage())
-    throw layout_error(x.subject() + " is sparse, quantized or without memory of its own, needs a strided tensor");
+    throw layout_error(x.subject() +
+                       " is sparse, quantized or without memory of its own, needs a strided tensor");
   if (x.tensor.is_neg())
-    throw layout_error(x.subject() + " is negated lazily, so its memory holds other numbers; call resolve_neg()");
+    throw layout_error(x.subject() +
+                       " is negated lazily, so its memory holds other numbers; call resolve_neg()");
 }
 
 inline void require_rank(const named_tensor& x, std::int64_t rank, const char* hint) {
@@ -43,11 +45,16 @@ inline void require_rank(const named_tensor& x, std::int64_t rank, const char* h
 
 inline element_type element_type_of(const named_tensor& x) {
   switch (x.tensor.scalar_type()) {
-    case at::kFloat: return element_type::float32;
-    case at::kDouble: return element_type::float64;
-    case at::kBFloat16: return element_type::bfloat16;
-    case at::kHalf: return element_type::float16;
-    default: throw_scalar_type(x, "Float, Double, BFloat16 or Half");
+    case at::kFloat:
+      return element_type::float32;
+    case at::kDouble:
+      return element_type::float64;
+    case at::kBFloat16:
+      return element_type::bfloat16;
+    case at::kHalf:
+      return element_type::float16;
+    default:
+      throw_scalar_type(x, "Float, Double, BFloat16 or Half");
   }
 }
 
@@ -86,7 +93,8 @@ vector_view<T> vector_of(const named_tensor& x) {
   require_rank(x, 1, "");
   constexpr at::ScalarType type = c10::CppTypeToScalarType<std::remove_const_t<T>>::value;
   if (x.tensor.scalar_type() != type) throw_scalar_type(x, c10::toString(type));
-  return {static_cast<T*>(x.tensor.data_ptr()), static_cast<std::size_t>(x.tensor.size(0)), x.tensor.stride(0)};
+  return {static_cast<T*>(x.tensor.data_ptr()), static_cast<std::size_t>(x.tensor.size(0)),
+          x.tensor.stride(0)};
 }
 
 template <class X>
@@ -106,10 +114,10 @@ constexpr void require_named() {
 
 /// A tensor of rank 2 as a matrix for every function of the library: `loss(torch_matrix(student), ...)`.
 ///
-/// Nothing is copied: any strides and offset, those of t(), slices and expand included; Float, Double, BFloat16
-/// or Half. A const tensor gives a view that cannot be written. What is written through a view is not seen by
-/// autograd's check of versions, and values that were read are not part of its graph: see torch_loss.
-/// The tensor must outlive the view; a temporary does not compile.
+/// Nothing is copied: any strides and offset, those of t(), slices and expand included; Float, Double,
+/// BFloat16 or Half. A const tensor gives a view that cannot be written. What is written through a view is
+/// not seen by autograd's check of versions, and values that were read are not part of its graph: see
+/// torch_loss. The tensor must outlive the view; a temporary does not compile.
 /// @throws layout_error for another device, dtype or layout, shape_error for another rank
 template <detail::torch_tensor_like X>
 auto torch_matrix(X&& tensor) {
@@ -118,7 +126,8 @@ auto torch_matrix(X&& tensor) {
       detail::matrix_of({tensor, "torch_matrix", "tensor"}));
 }
 
-/// The same of rank 4, [batch, heads, rows, columns]; a tensor of rank 3 gets a dimension of extent 1 at `inserted`.
+/// The same of rank 4, [batch, heads, rows, columns]; a tensor of rank 3 gets a dimension of extent 1 at
+/// `inserted`.
 template <std::size_t inserted = 1, detail::torch_tensor_like X>
 auto torch_tensor(X&& tensor) {
   detail::require_named<X>();
@@ -126,7 +135,8 @@ auto torch_tensor(X&& tensor) {
       detail::tensor_of({tensor, "torch_tensor", "tensor"}, inserted));
 }
 
-/// A tensor of rank 1 of exactly T, for weights, masks and results: `{.row_weights = torch_vector<float>(mask)}`.
+/// A tensor of rank 1 of exactly T, for weights, masks and results: `{.row_weights =
+/// torch_vector<float>(mask)}`.
 /// @throws layout_error for another device, dtype or layout, shape_error for another rank
 template <class T, detail::torch_tensor_like X>
 auto torch_vector(X&& tensor) {
@@ -143,14 +153,19 @@ label_view torch_labels(X&& tensor) {
   const detail::named_tensor x{tensor, "torch_labels", "tensor"};
   detail::require_plain_memory(x);
   switch (tensor.scalar_type()) {
-    case at::kLong: return detail::vector_of<const std::int64_t>(x);
-    case at::kInt: return detail::vector_of<const std::int32_t>(x);
-    case at::kByte: return detail::vector_of<const std::uint8_t>(x);
-    default: detail::throw_scalar_type(x, "Long, Int or Byte");
+    case at::kLong:
+      return detail::vector_of<const std::int64_t>(x);
+    case at::kInt:
+      return detail::vector_of<const std::int32_t>(x);
+    case at::kByte:
+      return detail::vector_of<const std::uint8_t>(x);
+    default:
+      detail::throw_scalar_type(x, "Long, Int or Byte");
   }
 }
 
-/// A tensor of rank 2, [samples, positions], of Bool, Byte, Char, Int, Long or Float as a mask: not 0 takes part.
+/// A tensor of rank 2, [samples, positions], of Bool, Byte, Char, Int, Long or Float as a mask: not 0 takes
+/// part.
 /// @throws layout_error for another device, dtype or layout, shape_error for another rank
 template <detail::torch_tensor_like X>
 mask_view torch_mask(X&& tensor) {
@@ -167,11 +182,16 @@ mask_view torch_mask(X&& tensor) {
   switch (tensor.scalar_type()) {
     case at::kBool:
     case at::kByte:
-    case at::kChar: return view(static_cast<const std::uint8_t*>(data));
-    case at::kInt: return view(static_cast<const std::int32_t*>(data));
-    case at::kLong: return view(static_cast<const std::int64_t*>(data));
-    case at::kFloat: return view(static_cast<const float*>(data));
-    default: detail::throw_scalar_type(x, "Bool, Byte, Char, Int, Long or Float");
+    case at::kChar:
+      return view(static_cast<const std::uint8_t*>(data));
+    case at::kInt:
+      return view(static_cast<const std::int32_t*>(data));
+    case at::kLong:
+      return view(static_cast<const std::int64_t*>(data));
+    case at::kFloat:
+      return view(static_cast<const float*>(data));
+    default:
+      detail::throw_scalar_type(x, "Bool, Byte, Char, Int, Long or Float");
   }
 }
 
