@@ -44,7 +44,7 @@ struct adapter_node : ::torch::autograd::Function<adapter_node> {
     const std::int64_t rows = input.size(0);
     at::Tensor output = at::empty({rows, static_cast<std::int64_t>(map.teacher_width)}, input.options());
     const auto count = static_cast<std::int64_t>(map.saved_count(static_cast<std::size_t>(rows)));
-    at::Tensor saved = at::empty({is_recorded ? count : 0}, input.options());
+    at::Tensor saved = at::empty({count}, input.options());
     with_real_type(input, [&]<class T>(T) {
       map.forward(typed_matrix<const T>(input), typed_matrix<T>(output),
                   adapter_call<T>{.product = product_of_torch,
