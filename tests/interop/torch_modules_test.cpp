@@ -28,7 +28,7 @@ at::Tensor perturbed(const top_k_gate& gate, const at::Tensor& logits, const tor
 
 /// [experts, tokens], without ties even in 16 bits.
 at::Tensor distinct_logits() {
-  return at::randn({experts, tokens}, at::kDouble).argsort(0).to(at::kDouble).mul(0.25).sub(2);
+  return at::randn({experts, tokens}, at::kDouble).argsort(std::int64_t{0}).to(at::kDouble).mul(0.25).sub(2);
 }
 
 void check_gate(const top_k_gate& gate, const torch_gate_options& options, const at::Tensor& bias,

@@ -55,7 +55,7 @@ struct torch_product {
   template <class T>
   void multiply(double alpha, matrix_view<const T> a, matrix_view<const T> b, double beta,
                 matrix_view<T> c) const {
-    const at::NoGradGuard no_gradient;
+    const at::NoGradGuard guard;
     at::Tensor result = tensor_over(c);
     at::addmm_out(result, result, tensor_over(a), tensor_over(b), beta, alpha);
   }

@@ -106,7 +106,7 @@ at::Tensor differentiable(const std::vector<at::Tensor>& inputs, at::IntArrayRef
   const bool wanted = requires_gradient(inputs);
   computed_gradient computed;
   {
-    const at::NoGradGuard no_gradient;
+    const at::NoGradGuard guard;
     for (const at::Tensor& input : inputs)
       if (wanted) computed.gradients.push_back(gradient_memory(input));
     const auto options = at::TensorOptions().dtype(value_type(inputs[0]));
