@@ -136,6 +136,6 @@ int main(int argc, char** argv) {
   };
   const bool agree = compare_curves("float", torch::kFloat, 32, 100, 1e-4) &&
                      compare_curves("double", torch::kDouble, 8, 10, 1e-9);
-  compare_costs(argument(1, 256), argument(2, 32000), static_cast<int>(argument(3, 5)));
+  compare_costs(argument(1, 1024), argument(2, 32000), static_cast<int>(argument(3, 3)));
   return agree ? 0 : 1;
 }

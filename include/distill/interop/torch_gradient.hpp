@@ -8,7 +8,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
+#include <cstdint>
 #include <distill/error/error.hpp>
 #include <utility>
 #include <vector>
@@ -28,10 +33,24 @@ inline at::ScalarType value_type(const at::Tensor& input) {
   return input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
+/// A gradient of vocabulary size is new memory in every step, and on Linux the faults of its small pages take
+/// longer than the loss. Only a hint, and only for what lies entirely inside.
+inline void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
+  const auto begin = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes) / page * page;
+  if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
+
 /// Memory for a gradient in the layout of its input. A Half input has a float one: the upstream gradient,
 /// often a loss scale, comes later, and until then the entries may be below what Half holds.
 inline at::Tensor gradient_memory(const at::Tensor& input) {
-  return at::empty_like(input, input.scalar_type() == at::kHalf ? at::kFloat : input.scalar_type());
+  const at::Tensor memory =
+      at::empty_like(input, input.scalar_type() == at::kHalf ? at::kFloat : input.scalar_type());
+  prefer_large_pages(memory.data_ptr(), memory.nbytes());
+  return memory;
 }
 
 inline void refuse_second_order(const char* function) {
