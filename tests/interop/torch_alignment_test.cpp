@@ -1,14 +1,26 @@
 // libtorch agrees with every alignment: attention, hidden states, relations.
 #include "interop/torch_agreement.hpp"
 // after Catch2 is settled
-#include <distill/distill.hpp>
+#include <distill/alignment/attention_kl.hpp>
+#include <distill/alignment/attention_mse.hpp>
+#include <distill/alignment/attention_transfer.hpp>
+#include <distill/alignment/gram_mse.hpp>
+#include <distill/alignment/hidden_cosine.hpp>
+#include <distill/alignment/hidden_huber.hpp>
+#include <distill/alignment/hidden_mse.hpp>
+#include <distill/alignment/linear_cka.hpp>
+#include <distill/alignment/normalized_mse.hpp>
+#include <distill/alignment/relation.hpp>
+#include <distill/alignment/rkd_angle.hpp>
+#include <distill/alignment/rkd_distance.hpp>
+#include <distill/alignment/similarity_preserving.hpp>
 
 using namespace distill;
 using namespace torch_agreement;
 
 namespace {
 
-at::Tensor divergence_of(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor map_divergence(const at::Tensor& a, const at::Tensor& b) {
   return (at::softmax(a, -1) * (at::log_softmax(a, -1) - at::log_softmax(b, -1))).sum(-1);
 }
 
@@ -61,7 +73,7 @@ TEST_CASE("libtorch agrees on attention maps") {
     const attention_options options{.reduction = how};
     check_maps(
         [&](const at::Tensor& s, const at::Tensor& t) { return torch_loss(attention_kl{}, s, t, options); },
-        [&](const at::Tensor& s, const at::Tensor& t) { return reduced(divergence_of(t, s), s); });
+        [&](const at::Tensor& s, const at::Tensor& t) { return reduced(map_divergence(t, s), s); });
     check_maps(
         [&](const at::Tensor& s, const at::Tensor& t) { return torch_loss(attention_mse{}, s, t, options); },
         [&](const at::Tensor& s, const at::Tensor& t) { return reduced((s - t).square().sum(-1), s); });
@@ -75,7 +87,7 @@ TEST_CASE("masks and lengths are tensors too") {
         return torch_loss(attention_kl{}, s, t, {.key_lengths = torch_labels(lengths)});
       },
       [](const at::Tensor& s, const at::Tensor& t) {
-        return divergence_of(t.narrow(-1, 0, t.size(-1) - 1), s.narrow(-1, 0, s.size(-1) - 1)).mean();
+        return map_divergence(t.narrow(-1, 0, t.size(-1) - 1), s.narrow(-1, 0, s.size(-1) - 1)).mean();
       });
   check_maps(
       [](const at::Tensor& s, const at::Tensor& t) {
@@ -105,7 +117,7 @@ TEST_CASE("libtorch agrees on attention from queries and keys") {
       const at::Tensor theirs = scores(tq.to(at::kDouble), tk.to(at::kDouble), 0.3);
       const at::Tensor plain = scores(tq.to(at::kDouble), tk.to(at::kDouble), 1 / std::sqrt(5.0));
       const at::Tensor expected =
-          divergence_of(theirs, mine).mean() + 2 * (mine - plain).square().sum(-1).mean();
+          map_divergence(theirs, mine).mean() + 2 * (mine - plain).square().sum(-1).mean();
       CHECK(difference(value, expected) < tolerance(type == at::kDouble ? teacher_type : type));
       value.backward();
       expected.backward();
@@ -130,7 +142,7 @@ TEST_CASE("libtorch agrees on self-relations") {
                           return at::matmul(x, x.transpose(-1, -2)) /
                                  std::sqrt(static_cast<double>(x.size(-1)));
                         };
-                        return divergence_of(self(t), self(s)).mean();
+                        return map_divergence(self(t), self(s)).mean();
                       },
                       is_flat ? shape{2, 9, 8} : shape{2, 3, 9, 8},
                       is_flat ? shape{2, 9, 5} : shape{2, 3, 9, 5}, type, at::kDouble, layout::compact);

@@ -3,7 +3,10 @@
 // after Catch2 is settled
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <distill/loss/jensen_shannon.hpp>
+#include <limits>
+#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <thread>

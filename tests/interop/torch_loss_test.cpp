@@ -1,7 +1,18 @@
 // libtorch agrees with every loss on logits: values and gradients.
 #include "interop/torch_agreement.hpp"
 // after Catch2 is settled
-#include <distill/distill.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/divergence.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/logit_mse.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/skewed_forward_kl.hpp>
+#include <distill/loss/skewed_reverse_kl.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
 
 using namespace distill;
 using namespace torch_agreement;
