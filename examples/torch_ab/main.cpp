@@ -124,8 +124,10 @@ void compare_costs(std::int64_t rows, std::int64_t classes, int repetitions) {
   };
   print("plain libtorch", p);
   print("distill", o);
-  std::printf("plain libtorch takes %.1f times the time and %.1f times the memory\n",
-              p.milliseconds / o.milliseconds, p.extra_mebibytes / o.extra_mebibytes);
+  std::printf("plain libtorch takes %.1f times the time", p.milliseconds / o.milliseconds);
+  if (o.extra_mebibytes >= 1)
+    std::printf(" and %.1f times the memory", p.extra_mebibytes / o.extra_mebibytes);
+  std::printf("\n");
 }
 
 }  // namespace

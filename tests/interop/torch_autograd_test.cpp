@@ -120,6 +120,17 @@ TEST_CASE("an upstream gradient of 1 hands the buffer over, any other is multipl
   }
 }
 
+TEST_CASE("an upstream gradient of 1 is no reason to copy, even if the graph is retained") {
+  const at::Tensor inner = leaf().view({6, 30});
+  std::vector<const void*> stored;
+  inner.register_hook([&](const at::Tensor& gradient) { stored.push_back(gradient.data_ptr()); });
+  const at::Tensor value = torch_loss(kl, inner, teacher);
+  value.backward({}, true);
+  value.backward();
+  REQUIRE(stored.size() == 2);
+  CHECK(stored[0] == stored[1]);
+}
+
 TEST_CASE("a graph is gone after backward, unless it is retained") {
   const at::Tensor student = leaf();
   const at::Tensor once = torch_loss(kl, student, teacher);
