@@ -43,8 +43,8 @@ double evaluate_pointwise(const void* functor, const Real* p, const Real* q, Rea
 template <pointwise F>
 struct divergence {
   F function = {};
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
 
   /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
@@ -56,15 +56,12 @@ struct divergence {
   }
 
   loss_term term() const {
-    loss_term result{.kind = loss_kind::user_divergence,
-                     .name = "divergence",
-                     .temperature = temperature,
-                     .teacher_temperature = teacher_temperature.value_or(temperature),
-                     .temperature_squared = temperature_squared};
+    loss_term result{
+        .kind = loss_kind::user_divergence, .name = "divergence", .temperature_squared = temperature_squared};
     result.function.evaluate_float = &detail::evaluate_pointwise<F, float>;
     result.function.evaluate_double = &detail::evaluate_pointwise<F, double>;
     if constexpr (!std::is_empty_v<F>) std::memcpy(result.function.functor, &function, sizeof(F));
-    return result;
+    return result.with_temperatures(temperature, teacher_temperature);
   }
 };
 

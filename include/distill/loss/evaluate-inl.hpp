@@ -27,7 +27,7 @@ inline constexpr std::size_t most_terms = 8;
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
   for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence) return false;
+    if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
   return job.classes() <= few_classes || (strided && job.classes() <= most_strided_classes);
 }
@@ -50,6 +50,7 @@ DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute
 DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
   constexpr std::size_t most_short_classes = 512;
   if (job.across_rows || compute != element_type::float32 || job.classes() > most_short_classes) return false;
+  if (job.mixes_temperatures(job.terms[0])) return false;
   if (reads_bfloat16_rows(job, compute)) return true;
   return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
@@ -67,8 +68,7 @@ DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
     if (term.kind == loss_kind::user_divergence || (term.needs_labels() && ++labels > 1)) return false;
     if (!term.compares_distributions()) continue;
     if (pair == nullptr) pair = &term;
-    if (term.temperature != pair->temperature || term.teacher_temperature != pair->teacher_temperature)
-      return false;
+    if (!term.shares_temperatures_with(*pair)) return false;
   }
   return pair != nullptr;
 }
@@ -207,8 +207,14 @@ DISTILL_INLINE std::string to_string(const loss_term& term) {
   const auto field = [&](const char* key, double value) {
     text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = " + detail::text_of(value);
   };
-  if (term.kind != loss_kind::logit_mse) field("temperature", term.temperature);
-  if (term.teacher_temperature != term.temperature) field("teacher_temperature", term.teacher_temperature);
+  const auto temperature = [&](const char* key, bool per_row, double number) {
+    if (!per_row) return field(key, number);
+    text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = per_row";
+  };
+  if (term.kind != loss_kind::logit_mse)
+    temperature("temperature", term.row_temperatures.has_value(), term.temperature);
+  if (term.teacher_temperature != term.temperature || term.row_teacher_temperatures != term.row_temperatures)
+    temperature("teacher_temperature", term.row_teacher_temperatures.has_value(), term.teacher_temperature);
   const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
   if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
   if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <distill/loss/label_view.hpp>
+#include <distill/loss/row_temperature.hpp>
 #include <optional>
 #include <type_traits>
 
@@ -49,6 +50,9 @@ struct loss_term {
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
   pointwise_function function = {};
+  /// In place of the two numbers where each row has its own.
+  std::optional<row_temperature> row_temperatures = std::nullopt;
+  std::optional<row_temperature> row_teacher_temperatures = std::nullopt;
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
   bool needs_labels() const { return kind == loss_kind::cross_entropy; }
@@ -56,7 +60,30 @@ struct loss_term {
   bool compares_distributions() const {
     return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence;
   }
-  /// The factor on value and gradient.
+  bool varies_by_row() const { return row_temperatures || row_teacher_temperatures; }
+  double temperature_of(std::size_t row) const {
+    return row_temperatures ? (*row_temperatures)[row] : temperature;
+  }
+  double teacher_temperature_of(std::size_t row) const {
+    return row_teacher_temperatures ? (*row_teacher_temperatures)[row] : teacher_temperature;
+  }
+  bool shares_temperatures_with(const loss_term& other) const {
+    return temperature == other.temperature && teacher_temperature == other.teacher_temperature &&
+           row_temperatures == other.row_temperatures &&
+           row_teacher_temperatures == other.row_teacher_temperatures;
+  }
+  /// The teacher's are the student's unless given.
+  loss_term with_temperatures(const row_temperature& student,
+                              const std::optional<row_temperature>& teacher) const {
+    loss_term result = *this;
+    result.temperature = student.number();
+    if (student.is_per_row()) result.row_temperatures = student;
+    const row_temperature of_teacher = teacher.value_or(student);
+    result.teacher_temperature = of_teacher.number();
+    if (of_teacher.is_per_row()) result.row_teacher_temperatures = of_teacher;
+    return result;
+  }
+  /// The factor on value and gradient; as the numbers above, of no meaning where each row has its own.
   double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
 };
 

@@ -18,6 +18,24 @@ struct scratch_rows {
   int append() { return count++; }
 };
 
+/// A loss with the temperatures of one row at a time: itself, where all rows have the same.
+class row_term {
+ public:
+  explicit row_term(const loss_term& term) : term_(term) {
+    if (term.varies_by_row()) own_ = term;
+  }
+  const loss_term& at(std::size_t row) {
+    if (!own_) return term_;
+    own_->temperature = term_.temperature_of(row);
+    own_->teacher_temperature = term_.teacher_temperature_of(row);
+    return *own_;
+  }
+
+ private:
+  const loss_term& term_;
+  std::optional<loss_term> own_;
+};
+
 /// Everything a kernel needs to evaluate a range of rows, already checked.
 struct row_job {
   const loss_term* terms = nullptr;
@@ -41,6 +59,18 @@ struct row_job {
   double& loss(std::size_t term, std::size_t row) const { return losses[term * rows() + row]; }
   bool counts(const loss_term& term, std::size_t row) const {
     return weight(row) != 0 && !(term.needs_labels() && term.labels[row] == term.ignore_index);
+  }
+  /// Whether teacher and student have one temperature in some rows and two in others: what takes several rows
+  /// at once needs them alike.
+  bool mixes_temperatures(const loss_term& term) const {
+    if (!term.varies_by_row() || term.row_temperatures == term.row_teacher_temperatures) return false;
+    if (classes() == 1) return false;  // no temperature matters
+    bool any_one = false, any_two = false;
+    for (std::size_t row = 0; row < rows(); ++row) {
+      if (!counts(term, row)) continue;
+      (term.temperature_of(row) == term.teacher_temperature_of(row) ? any_one : any_two) = true;
+    }
+    return any_one && any_two;
   }
 };
 

@@ -75,13 +75,13 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
-    const loss_term& term = job.terms[i];
-    if (!job.counts(term, row)) {
+    if (!job.counts(job.terms[i], row)) {
       job.loss(i, row) = 0;
       continue;
     }
+    detail::row_term term(job.terms[i]);
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    job.loss(i, row) = TermRow(d, term, view, row, rows, factor);
+    job.loss(i, row) = TermRow(d, term.at(row), view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;
@@ -174,26 +174,25 @@ HWY_INLINE void StoreLane(D d, const row_job& job, size_t row, size_t lane, cons
 }
 
 template <class D>
-HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
-                          const Real<D>* labels, double* values) {
-  const bool same = term.temperature == term.teacher_temperature;
-  const auto slope = hn::Mul(factor, hn::Set(d, static_cast<Real<D>>(term.scale() / term.temperature)));
+HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneNumbers<D>& numbers, const LaneRows<D>& rows,
+                          hn::Vec<D> factor, const Real<D>* labels, double* values) {
+  const auto slope = hn::Mul(factor, numbers.slope);
   switch (term.kind) {
     case loss_kind::cross_entropy:
-      return CrossEntropyLanes(d, term, rows, slope, labels, values);
+      return CrossEntropyLanes(d, term, numbers, rows, slope, labels, values);
     case loss_kind::logit_mse:
       return LogitMseLanes(d, rows, factor, values);
     case loss_kind::forward_kl:
-      if (same) return ForwardKlLanes<true>(d, term, rows, slope, values);
-      return ForwardKlLanes<false>(d, term, rows, slope, values);
+      if (numbers.same) return ForwardKlLanes<true>(d, numbers, rows, slope, values);
+      return ForwardKlLanes<false>(d, numbers, rows, slope, values);
     default:
       break;
   }
   WithPointwise(term, [&](auto op) HWY_ATTR {
-    if (same)
-      PointwiseLanes<true>(op, d, term, rows, slope, values);
+    if (numbers.same)
+      PointwiseLanes<true>(op, d, numbers, rows, slope, values);
     else
-      PointwiseLanes<false>(op, d, term, rows, slope, values);
+      PointwiseLanes<false>(op, d, numbers, rows, slope, values);
   });
 }
 
@@ -227,9 +226,11 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   bool direct = all && count == lanes;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
+    using Numbers = LaneNumbers<std::remove_const_t<D>>;
+    const Numbers numbers = term.varies_by_row() ? Numbers(d, job, term, row, count) : Numbers(d, term);
     if (all_alike && count == lanes) {
       const auto factor = hn::Set(d, static_cast<T>(job.factors[i]));
-      TermLanes(d, term, rows, factor, labels, values);
+      TermLanes(d, term, numbers, rows, factor, labels, values);
       rows.add = true;
       direct = direct && AllLanesFinite(d, values);
       std::copy_n(values, lanes, &job.loss(i, row));
@@ -240,7 +241,7 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
       factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
       if (term.needs_labels() && counts) labels[r] = static_cast<T>(term.labels[row + r]);
     }
-    TermLanes(d, term, rows, hn::LoadU(d, factors), labels, values);
+    TermLanes(d, term, numbers, rows, hn::LoadU(d, factors), labels, values);
     rows.add = true;
     for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
     direct = direct && AllLanesFinite(d, values);
