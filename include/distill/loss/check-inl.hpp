@@ -69,7 +69,9 @@ inline void check_row_temperatures(const loss_term& term, const char* what,
   for (std::size_t row = 0; row < student.rows; ++row) {
     const bool masked = !rows.row_weights.empty() && rows.row_weights[row] == 0;
     if (masked || (term.needs_labels() && term.labels[row] == term.ignore_index)) continue;
-    require_temperature(term.name, std::string(what) + "[" + std::to_string(row) + "]", temperatures[row]);
+    const float temperature = temperatures[row];
+    if (!(temperature > 0 && std::isfinite(temperature)))
+      require_temperature(term.name, std::string(what) + "[" + std::to_string(row) + "]", temperature);
   }
 }
 

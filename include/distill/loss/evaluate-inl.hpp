@@ -20,9 +20,6 @@ DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, s
 DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end,
                                          void* scratch);
 
-// Most losses an evaluation can hold.
-inline constexpr std::size_t most_terms = 8;
-
 // Few classes, or classes in the strided direction: one row per lane.
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;

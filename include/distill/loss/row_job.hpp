@@ -5,6 +5,9 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
+/// Most losses an evaluation can hold.
+inline constexpr std::size_t most_terms = 8;
+
 /// Which scratch rows of the compute type a worker has, by index; -1: none.
 struct scratch_rows {
   int student = -1,

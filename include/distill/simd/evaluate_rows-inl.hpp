@@ -176,7 +176,7 @@ HWY_INLINE void StoreLane(D d, const row_job& job, size_t row, size_t lane, cons
 template <class D>
 HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneNumbers<D>& numbers, const LaneRows<D>& rows,
                           hn::Vec<D> factor, const Real<D>* labels, double* values) {
-  const auto slope = hn::Mul(factor, numbers.slope);
+  const auto slope = hn::Mul(factor, hn::Load(d, numbers.slope));
   switch (term.kind) {
     case loss_kind::cross_entropy:
       return CrossEntropyLanes(d, term, numbers, rows, slope, labels, values);
@@ -196,10 +196,9 @@ HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneNumbers<D>& numb
   });
 }
 
-template <class T>
-HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* scratch) {
-  const hn::ScalableTag<T> d;
-  using D = decltype(d);
+template <class D, class T = Real<D>>
+HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count, LaneNumbers<D>* numbers,
+                              T* scratch) {
   const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
   // Every lane counts for every term, and as much.
   bool all_alike = job.weights.empty();
@@ -212,7 +211,7 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   };
   bool all = true;
   for (size_t r = 0; r < count && !all_alike; ++r) all = all && takes_part(row + r);
-  LaneRows<std::remove_const_t<D>> rows;
+  LaneRows<D> rows;
   rows.classes = job.classes();
   rows.exponentials = scratch;
   rows.others = scratch + pitch;
@@ -226,11 +225,10 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   bool direct = all && count == lanes;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
-    using Numbers = LaneNumbers<std::remove_const_t<D>>;
-    const Numbers numbers = term.varies_by_row() ? Numbers(d, job, term, row, count) : Numbers(d, term);
+    if (term.varies_by_row()) numbers[i].Set(d, job, term, row, count);
     if (all_alike && count == lanes) {
       const auto factor = hn::Set(d, static_cast<T>(job.factors[i]));
-      TermLanes(d, term, numbers, rows, factor, labels, values);
+      TermLanes(d, term, numbers[i], rows, factor, labels, values);
       rows.add = true;
       direct = direct && AllLanesFinite(d, values);
       std::copy_n(values, lanes, &job.loss(i, row));
@@ -241,7 +239,7 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
       factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
       if (term.needs_labels() && counts) labels[r] = static_cast<T>(term.labels[row + r]);
     }
-    TermLanes(d, term, numbers, rows, hn::LoadU(d, factors), labels, values);
+    TermLanes(d, term, numbers[i], rows, hn::LoadU(d, factors), labels, values);
     rows.add = true;
     for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
     direct = direct && AllLanesFinite(d, values);
@@ -288,9 +286,12 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
     }
   }
   if (job.across_rows) {
-    const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+    const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d);
+    LaneNumbers<std::remove_const_t<decltype(d)>> numbers[detail::most_terms];
+    for (size_t i = 0; i < job.term_count; ++i) numbers[i].Set(d, job.terms[i]);
     for (size_t row = begin; row < end; row += lanes)
-      TermsOfTile(job, row, HWY_MIN(lanes, end - row), scratch);
+      TermsOfTile(d, job, row, HWY_MIN(lanes, end - row), numbers, scratch);
     return;
   }
   for (size_t row = begin; row < end; ++row) {

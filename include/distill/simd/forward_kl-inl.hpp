@@ -55,9 +55,10 @@ class ForwardKlRows : private PairRows<D, Student, Teacher, Gradient> {
     if (!resolved) return;
     unflushed_[unflushed_count_] = row;
     excess_[unflushed_count_] = result.excess;
+    const loss_term& term = pair_.at(row);
+    scale_[unflushed_count_] = term.scale();
     if (++unflushed_count_ == kRowsPerFlush) FlushValues();
     if constexpr (kStore) {
-      const loss_term& term = pair_.at(row);
       const double factor =
           job_.factors[0] * static_cast<double>(job_.weight(row)) * term.scale() / term.temperature;
       gradient_.Start(
@@ -74,13 +75,14 @@ class ForwardKlRows : private PairRows<D, Student, Teacher, Gradient> {
       hn::StoreU(Log1p(dd, hn::LoadU(dd, excess_ + i)), dd, excess_ + i);
     for (size_t i = 0; i < unflushed_count_; ++i) {
       double& loss = job_.loss(0, unflushed_[i]);
-      loss = HWY_MAX(loss + excess_[i], 0.0) * pair_.at(unflushed_[i]).scale();
+      loss = HWY_MAX(loss + excess_[i], 0.0) * scale_[i];
     }
     unflushed_count_ = 0;
   }
 
   size_t unflushed_count_ = 0;
   size_t unflushed_[kRowsPerFlush];
+  double scale_[kRowsPerFlush];
   double excess_[kRowsPerFlush + HWY_MAX_BYTES / sizeof(double)];
 };
 

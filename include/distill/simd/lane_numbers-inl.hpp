@@ -20,50 +20,47 @@ using detail::row_job;
 template <class D>
 struct LaneNumbers {
   using T = Real<D>;
-  using V = hn::Vec<D>;
-  using Wide = hn::Vec<typename LaneSums<D>::Wide>;
-  V teacher_scale, student_scale;  // log2 e / temperature
-  V inverse;                       // 1 / the student's temperature
-  V slope;                         // on what a softmax differs from its target
-  Wide temperature[2], scale[2];   // the student's; on values
-  bool same;                       // teacher and student have one temperature, in every lane
+  using Wide = typename LaneSums<D>::Wide;
+  static constexpr size_t kMaxLanes = HWY_MAX_BYTES / sizeof(T);
+  HWY_ALIGN T teacher_scale[kMaxLanes];  // log2 e / temperature
+  HWY_ALIGN T student_scale[kMaxLanes];
+  HWY_ALIGN T inverse[kMaxLanes];  // 1 / the student's temperature
+  HWY_ALIGN T slope[kMaxLanes];    // on what a softmax differs from its target
+  HWY_ALIGN double temperature[kMaxLanes];
+  HWY_ALIGN double scale[kMaxLanes];  // on the value
+  bool same;                          // teacher and student have one temperature, in every lane that counts
 
-  // The same in every lane.
-  HWY_INLINE LaneNumbers(D d, const loss_term& term) {
-    const typename LaneSums<D>::Wide wide;
-    const PairScale<T> pair = ScaleOf<T>(term);
-    teacher_scale = hn::Set(d, pair.teacher_scale), student_scale = hn::Set(d, pair.student_scale);
-    inverse = hn::Set(d, static_cast<T>(1 / term.temperature));
-    slope = hn::Set(d, static_cast<T>(term.scale() / term.temperature));
-    temperature[0] = temperature[1] = hn::Set(wide, term.temperature);
-    scale[0] = scale[1] = hn::Set(wide, term.scale());
+  // Once for all rows.
+  void Set(D d, const loss_term& term) {
+    for (size_t lane = 0; lane < hn::Lanes(d); ++lane) SetLane(lane, term);
     same = term.temperature == term.teacher_temperature;
   }
-
-  // A row's in each, for the rows from `row` on that count.
-  HWY_NOINLINE LaneNumbers(D d, const row_job& job, const loss_term& term, size_t row, size_t count) {
-    constexpr size_t kMaxLanes = HWY_MAX_BYTES / sizeof(T);
-    const typename LaneSums<D>::Wide wide;
+  // For `count` rows from `row` on. Lanes that do not count get numbers that do no harm.
+  HWY_NOINLINE void Set(D d, const row_job& job, const loss_term& term, size_t row, size_t count) {
     detail::row_term at_row(term);
     same = true;
-    HWY_ALIGN T of_teacher[kMaxLanes], of_student[kMaxLanes], inverses[kMaxLanes], slopes[kMaxLanes];
-    HWY_ALIGN double temperatures[kMaxLanes], scales[kMaxLanes];
-    for (size_t r = 0; r < hn::Lanes(d); ++r) {
-      const bool counts = r < count && job.counts(term, row + r);
-      const loss_term& own = counts ? at_row.at(row + r) : term;
-      const PairScale<T> pair = ScaleOf<T>(own);
-      of_teacher[r] = pair.teacher_scale, of_student[r] = pair.student_scale;
-      inverses[r] = static_cast<T>(1 / own.temperature);
-      slopes[r] = static_cast<T>(own.scale() / own.temperature);
-      temperatures[r] = own.temperature, scales[r] = own.scale();
+    for (size_t lane = 0; lane < hn::Lanes(d); ++lane) {
+      const bool counts = lane < count && job.counts(term, row + lane);
+      const loss_term& own = counts ? at_row.at(row + lane) : term;
+      SetLane(lane, own);
       same = same && (!counts || own.temperature == own.teacher_temperature);
     }
-    teacher_scale = hn::Load(d, of_teacher), student_scale = hn::Load(d, of_student);
-    inverse = hn::Load(d, inverses), slope = hn::Load(d, slopes);
-    for (size_t part = 0; part < LaneSums<D>::kParts; ++part) {
-      temperature[part] = hn::LoadU(wide, temperatures + part * hn::Lanes(wide));
-      scale[part] = hn::LoadU(wide, scales + part * hn::Lanes(wide));
-    }
+  }
+
+  template <size_t kPart>
+  HWY_INLINE hn::Vec<Wide> Part(const double* lanes) const {
+    return hn::LoadU(Wide(), lanes + kPart * hn::Lanes(Wide()));
+  }
+
+ private:
+  void SetLane(size_t lane, const loss_term& term) {
+    const PairScale<T> pair = ScaleOf<T>(term);
+    teacher_scale[lane] = pair.teacher_scale;
+    student_scale[lane] = pair.student_scale;
+    inverse[lane] = static_cast<T>(1 / term.temperature);
+    slope[lane] = static_cast<T>(term.scale() / term.temperature);
+    temperature[lane] = term.temperature;
+    scale[lane] = term.scale();
   }
 };
 

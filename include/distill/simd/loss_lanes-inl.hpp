@@ -69,8 +69,8 @@ HWY_INLINE PairScaleVectors<V> LaneScaleFor(D d, V teacher_scale, V student_scal
 
 // With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
 template <class D>
-HWY_INLINE hn::Vec<D> LaneScales(D d, const LaneRows<D>& rows, hn::Vec<D> scale) {
-  return rows.classes > 1 ? scale : hn::Zero(d);
+HWY_INLINE hn::Vec<D> LaneScales(D d, const LaneRows<D>& rows, const Real<D>* scales) {
+  return rows.classes > 1 ? hn::Load(d, scales) : hn::Zero(d);
 }
 
 template <bool kSame, class D>
@@ -263,7 +263,7 @@ HWY_INLINE void ForwardKlLanes(D d, const LaneNumbers<D>& numbers, LaneRows<D> r
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto value = hn::LoadU(wide, values + part() * hn::Lanes(wide));
     return hn::Mul(hn::IfThenElse(hn::Lt(value, hn::Zero(wide)), hn::Zero(wide), value),
-                   numbers.scale[part()]);
+                   numbers.template Part<part()>(numbers.scale));
   });
 }
 
@@ -331,7 +331,8 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const LaneNumbers<D>& numbers, const 
   const auto zero = hn::Zero(wide);
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto sum = hn::Add(value.template Part<part()>(), poison_sum.template Part<part()>());
-    return hn::Mul(hn::IfThenElse(hn::Lt(sum, zero), zero, sum), numbers.scale[part()]);
+    return hn::Mul(hn::IfThenElse(hn::Lt(sum, zero), zero, sum),
+                   numbers.template Part<part()>(numbers.scale));
   });
   if (rows.gradient == nullptr) return;
   const V shift = Sums::Joined(d, mean_slope.template Part<0>(), mean_slope.template Part<1>());
@@ -352,7 +353,7 @@ HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneNumber
   using Sums = LaneSums<D>;
   const typename Sums::Wide wide;
   const V label = hn::LoadU(d, labels), maximum = LaneMaximum(d, rows.student, rows.classes);
-  const V scale = numbers.student_scale;
+  const V scale = hn::Load(d, numbers.student_scale);
   Sums sum(d), logits(d);
   V own = hn::Zero(d);
   for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
@@ -372,7 +373,7 @@ HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneNumber
   const V inverse = hn::Div(hn::Set(d, T{1}), total);
   const T smoothing = static_cast<T>(term.label_smoothing);
   Sums own_sum(d);
-  own_sum.Add(d, hn::Mul(own, numbers.inverse));
+  own_sum.Add(d, hn::Mul(own, hn::Load(d, numbers.inverse)));
   const auto confidence = hn::Set(wide, 1 - term.label_smoothing);
   const auto classes = hn::Set(wide, static_cast<double>(rows.classes));
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
@@ -381,8 +382,8 @@ HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneNumber
     const auto log_sum = Log1p(wide, hn::Sub(exponentials, one));
     auto value = hn::NegMulAdd(confidence, own_sum.template Part<part()>(), log_sum);
     if (smoothing > 0) {
-      const auto uniform =
-          hn::Div(hn::Set(wide, term.label_smoothing), hn::Mul(numbers.temperature[part()], classes));
+      const auto uniform = hn::Div(hn::Set(wide, term.label_smoothing),
+                                   hn::Mul(numbers.template Part<part()>(numbers.temperature), classes));
       value = hn::NegMulAdd(uniform, logits.template Part<part()>(), value);
     }
     return hn::MulAdd(hn::Zero(wide), hn::Div(one, exponentials), value);

@@ -37,7 +37,9 @@ class PairRows {
         exponentials_(scratch),
         others_(scratch + job.scratch.pitch),
         gradient_(job, scratch),
-        pair_(term) {
+        pair_(term),
+        scale_(ScaleOf<T>(term)),
+        varies_(term.varies_by_row()) {
     const size_t bytes = n_ * sizeof(T);
     prefetching_ = bytes < size_t{16} << 10    ? Prefetching::kNone
                    : bytes < size_t{192} << 10 ? Prefetching::kNear
@@ -283,7 +285,7 @@ class PairRows {
   EvaluatedRow Evaluate(size_t row) {
     EvaluatedRow r;
     r.z = StudentRow(row), r.t = TeacherRow(row);
-    r.scale = ScaleOf<T>(pair_.at(row));
+    r.scale = varies_ ? ScaleOf<T>(pair_.at(row)) : scale_;
     r.form = Prepare(r.z, r.t, r.scale);
     if (always_close_) r.form = Form::kClose;
     if (r.form == Form::kApart) {
@@ -314,6 +316,8 @@ class PairRows {
   bool always_close_ = false;
 
  private:
+  const PairScale<T> scale_;  // before origins, where all rows have one
+  const bool varies_;
   T* student_copy_ = nullptr;
   T* teacher_copy_ = nullptr;
   Prefetching prefetching_;
