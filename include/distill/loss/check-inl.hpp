@@ -52,9 +52,23 @@ inline void check_gradient(const char* name, const output_matrix& gradient, cons
                    rows.row_weights.stride() * 4, 4, "gradient", gradient);
   require_no_overlap(name, "row_values", rows.row_values.data_handle(), rows.row_values.size(),
                    rows.row_values.stride() * 8, 8, "gradient", gradient);
+  require_no_overlap(name, "temperature_slopes", rows.temperature_slopes.data_handle(),
+                     rows.temperature_slopes.size(), rows.temperature_slopes.stride() * 8, 8, "gradient",
+                     gradient);
 }
 
 // ---- rows
+
+inline void check_temperature_slopes(const char* name, std::span<const loss_term> terms,
+                                     const input_matrix& student, const vector_view<double>& slopes) {
+  if (slopes.empty()) return;
+  require_extent(name, "temperature_slopes", slopes.size(), "entries", "student", student.rows);
+  for (const loss_term& term : terms)
+    if (term.moves_with_temperature() && !term.has_temperature_slope())
+      throw parameter_error(std::string(term.name) + ": has no slope by the temperature" +
+                            (term.kind == loss_kind::user_divergence ? " without teacher_slope(p, q)" : "") +
+                            ", so temperature_slopes must be empty");
+}
 
 // The numbers of the rows that count.
 inline void check_row_temperatures(const loss_term& term, const char* what,
@@ -126,6 +140,7 @@ inline void check_arguments(const char* name, std::span<const loss_term> terms, 
     require_aligned(name, "teacher", teacher);
   }
   check_rows(name, student.rows, rows);
+  check_temperature_slopes(name, terms, student, rows.temperature_slopes);
   if (gradient.data != nullptr || gradient.rows > 0) check_gradient(name, gradient, student, teacher, rows);
   for (const loss_term& term : terms)
     if (term.needs_labels()) check_labels(term, student, rows, gradient);

@@ -23,6 +23,7 @@ DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, 
 // Few classes, or classes in the strided direction: one row per lane.
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
+  if (!job.temperature_slopes.empty()) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
     if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
@@ -38,8 +39,8 @@ bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
 DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute) {
   const element_type type = job.student.type;
   return compute == element_type::float32 && type == element_type::bfloat16 && job.term_count == 1 &&
-         job.terms[0].kind == loss_kind::forward_kl && is_contiguous_row_of(job.student, type) &&
-         is_contiguous_row_of(job.teacher, type) &&
+         job.terms[0].kind == loss_kind::forward_kl && job.temperature_slopes.empty() &&
+         is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
 }
 
@@ -47,7 +48,7 @@ DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute
 DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
   constexpr std::size_t most_short_classes = 512;
   if (job.across_rows || compute != element_type::float32 || job.classes() > most_short_classes) return false;
-  if (job.mixes_temperatures(job.terms[0])) return false;
+  if (!job.temperature_slopes.empty() || job.mixes_temperatures(job.terms[0])) return false;
   if (reads_bfloat16_rows(job, compute)) return true;
   return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
@@ -57,7 +58,7 @@ DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
 // Losses that one visit of a row in float serves: all that compare teacher and student do so at the same
 // temperatures, and at most one has labels.
 DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
-  if (job.across_rows || compute != element_type::float32) return false;
+  if (job.across_rows || compute != element_type::float32 || !job.temperature_slopes.empty()) return false;
   const loss_term* pair = nullptr;
   int labels = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
@@ -174,6 +175,7 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   job.gradient = gradient;
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
+  job.temperature_slopes = rows.temperature_slopes;
   std::array<double, detail::most_terms> factors{};
   for (std::size_t i = 0; i < terms.size(); ++i) {
     const double denominator = detail::denominator_of(job, terms[i], rows);

@@ -25,14 +25,18 @@ enum class loss_kind {
   logit_mse
 };
 
-/// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per precision.
-/// The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not written where
-/// slope is null.
+/// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per
+/// precision. The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not
+/// written where slope is null. The other, null where the functor has none, writes df/dp.
 struct pointwise_function {
   double (*evaluate_float)(const void* functor, const float* p, const float* q, float* slope,
                            std::size_t count) = nullptr;
   double (*evaluate_double)(const void* functor, const double* p, const double* q, double* slope,
                             std::size_t count) = nullptr;
+  void (*teacher_slope_float)(const void* functor, const float* p, const float* q, float* slope,
+                              std::size_t count) = nullptr;
+  void (*teacher_slope_double)(const void* functor, const double* p, const double* q, double* slope,
+                               std::size_t count) = nullptr;
   alignas(double) unsigned char functor[32] = {};
 };
 
@@ -59,6 +63,27 @@ struct loss_term {
   /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
   bool compares_distributions() const {
     return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence;
+  }
+  /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
+  bool moves_with_temperature() const {
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse;
+  }
+  bool has_temperature_slope() const {
+    switch (kind) {
+      case loss_kind::forward_kl:
+      case loss_kind::reverse_kl:
+      case loss_kind::jensen_shannon:
+      case loss_kind::skewed_forward_kl:
+      case loss_kind::skewed_reverse_kl:
+      case loss_kind::total_variation:
+      case loss_kind::alpha_beta:
+      case loss_kind::soft_cross_entropy:
+        return true;
+      case loss_kind::user_divergence:
+        return function.teacher_slope_float != nullptr;
+      default:
+        return false;
+    }
   }
   bool varies_by_row() const { return row_temperatures || row_teacher_temperatures; }
   double temperature_of(std::size_t row) const {

@@ -10,6 +10,7 @@
 #include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
+#include <distill/simd/temperature_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -19,6 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 HWY_INLINE void SkipRow(const row_job& job, size_t row) {
   if (job.only_unresolved) return;
   for (size_t term = 0; term < job.term_count; ++term) job.loss(term, row) = 0;
+  if (!job.temperature_slopes.empty()) job.temperature_slopes[row] = 0;
   if (job.gradient.data != nullptr && !job.accumulate) StoreZeroRow(job.gradient, row);
 }
 
@@ -50,6 +52,23 @@ HWY_INLINE void ShiftCopy(const T* row, T* copy, size_t classes) {
   for (size_t j = 0; j < classes; ++j) copy[j] -= maximum;
 }
 
+// Of all terms that count in a row. False, in float, if the row has to be evaluated in double.
+template <class D>
+HWY_NOINLINE bool TemperatureSlopesOfRow(D d, const row_job& job, size_t row, const RowView<Real<D>>& view,
+                                         const RowScratch<Real<D>>& rows) {
+  double total = 0;
+  for (size_t i = 0; i < job.term_count; ++i) {
+    if (!job.counts(job.terms[i], row) || !job.terms[i].moves_with_temperature()) continue;
+    detail::row_term term(job.terms[i]);
+    total += job.factors[i] * static_cast<double>(job.weight(row)) *
+             TemperatureSlopeRow(d, term.at(row), view, rows);
+  }
+  job.temperature_slopes[row] = total;
+  if (sizeof(Real<D>) == 8 || std::isfinite(total)) return true;
+  for (size_t i = 0; i < job.term_count; ++i) job.loss(i, row) = std::nan("");
+  return false;
+}
+
 template <class T>
 HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   const hn::ScalableTag<T> d;
@@ -73,6 +92,8 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
                                                : GradientRowInPlace<T>(job, row);
   view.add = false;
   const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  // Before a gradient goes over the student's logits.
+  if (!job.temperature_slopes.empty() && !TemperatureSlopesOfRow(d, job, row, view, rows)) return;
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
     if (!job.counts(job.terms[i], row)) {
@@ -274,7 +295,8 @@ HWY_INLINE void ForwardKlRange(const row_job& job, size_t begin, size_t end, flo
 template <class T>
 HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* scratch) {
   if constexpr (sizeof(T) == 4) {
-    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
+    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows &&
+        job.temperature_slopes.empty()) {
       const hn::ScalableTag<float> d;
       using D = std::remove_const_t<decltype(d)>;
       if (IsBfloat16Throughout(job)) return ForwardKlRange<D, bfloat16>(job, begin, end, scratch);
