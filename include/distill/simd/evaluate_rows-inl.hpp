@@ -69,6 +69,13 @@ HWY_NOINLINE bool TemperatureSlopesOfRow(D d, const row_job& job, size_t row, co
   return false;
 }
 
+// A term that has a temperature for each row.
+template <class D>
+HWY_NOINLINE double VaryingTermRow(D d, const loss_term& term, const RowView<Real<D>>& view, size_t row,
+                                   const RowScratch<Real<D>>& rows, double factor) {
+  return TermRow(d, detail::row_term(term).at(row), view, row, rows, factor);
+}
+
 template <class T>
 HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   const hn::ScalableTag<T> d;
@@ -96,13 +103,14 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   if (!job.temperature_slopes.empty() && !TemperatureSlopesOfRow(d, job, row, view, rows)) return;
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
-    if (!job.counts(job.terms[i], row)) {
+    const loss_term& term = job.terms[i];
+    if (!job.counts(term, row)) {
       job.loss(i, row) = 0;
       continue;
     }
-    detail::row_term term(job.terms[i]);
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    job.loss(i, row) = TermRow(d, term.at(row), view, row, rows, factor);
+    job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
+                                            : TermRow(d, term, view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;

@@ -24,27 +24,31 @@ struct LaneNumbers {
   static constexpr size_t kMaxLanes = HWY_MAX_BYTES / sizeof(T);
   HWY_ALIGN T teacher_scale[kMaxLanes];  // log2 e / temperature
   HWY_ALIGN T student_scale[kMaxLanes];
-  HWY_ALIGN T inverse[kMaxLanes];  // 1 / the student's temperature
-  HWY_ALIGN T slope[kMaxLanes];    // on what a softmax differs from its target
+  HWY_ALIGN T slope[kMaxLanes];  // on what a softmax differs from its target
   HWY_ALIGN double temperature[kMaxLanes];
+  HWY_ALIGN double teacher_temperature[kMaxLanes];
   HWY_ALIGN double scale[kMaxLanes];  // on the value
   bool same;                          // teacher and student have one temperature, in every lane that counts
 
   // Once for all rows.
   void Set(D d, const loss_term& term) {
-    for (size_t lane = 0; lane < hn::Lanes(d); ++lane) SetLane(lane, term);
+    for (size_t lane = 0; lane < hn::Lanes(d); ++lane)
+      temperature[lane] = term.temperature, teacher_temperature[lane] = term.teacher_temperature;
     same = term.temperature == term.teacher_temperature;
+    Derive(d, term);
   }
   // For `count` rows from `row` on. Lanes that do not count get numbers that do no harm.
   HWY_NOINLINE void Set(D d, const row_job& job, const loss_term& term, size_t row, size_t count) {
-    detail::row_term at_row(term);
+    const row_temperature student = term.row_temperatures.value_or(term.temperature);
+    const row_temperature teacher = term.row_teacher_temperatures.value_or(term.teacher_temperature);
     same = true;
     for (size_t lane = 0; lane < hn::Lanes(d); ++lane) {
       const bool counts = lane < count && job.counts(term, row + lane);
-      const loss_term& own = counts ? at_row.at(row + lane) : term;
-      SetLane(lane, own);
-      same = same && (!counts || own.temperature == own.teacher_temperature);
+      temperature[lane] = counts ? student[row + lane] : term.temperature;
+      teacher_temperature[lane] = counts ? teacher[row + lane] : term.teacher_temperature;
+      same = same && (!counts || temperature[lane] == teacher_temperature[lane]);
     }
+    Derive(d, term);
   }
 
   template <size_t kPart>
@@ -53,14 +57,23 @@ struct LaneNumbers {
   }
 
  private:
-  void SetLane(size_t lane, const loss_term& term) {
-    const PairScale<T> pair = ScaleOf<T>(term);
-    teacher_scale[lane] = pair.teacher_scale;
-    student_scale[lane] = pair.student_scale;
-    inverse[lane] = static_cast<T>(1 / term.temperature);
-    slope[lane] = static_cast<T>(term.scale() / term.temperature);
-    temperature[lane] = term.temperature;
-    scale[lane] = term.scale();
+  HWY_INLINE void Derive(D d, const loss_term& term) {
+    const Wide wide;
+    const auto divided = [&](auto numerator, const double* by, T* out) HWY_ATTR {
+      const auto part = [&](auto i) HWY_ATTR { return hn::Div(numerator(i), Part<i()>(by)); };
+      constexpr std::integral_constant<size_t, 0> first;
+      constexpr std::integral_constant<size_t, LaneSums<D>::kParts - 1> last;
+      hn::Store(LaneSums<D>::Joined(d, part(first), part(last)), d, out);
+    };
+    const auto log2_e = [&](auto) HWY_ATTR { return hn::Set(wide, kLog2e); };
+    divided(log2_e, temperature, student_scale);
+    if (same)
+      hn::Store(hn::Load(d, student_scale), d, teacher_scale);
+    else
+      divided(log2_e, teacher_temperature, teacher_scale);
+    for (size_t lane = 0; lane < hn::Lanes(d); ++lane)
+      scale[lane] = term.temperature_squared ? temperature[lane] * teacher_temperature[lane] : 1;
+    divided([&](auto i) HWY_ATTR { return Part<i()>(scale); }, temperature, slope);
   }
 };
 

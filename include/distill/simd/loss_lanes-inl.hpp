@@ -373,7 +373,7 @@ HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneNumber
   const V inverse = hn::Div(hn::Set(d, T{1}), total);
   const T smoothing = static_cast<T>(term.label_smoothing);
   Sums own_sum(d);
-  own_sum.Add(d, hn::Mul(own, hn::Load(d, numbers.inverse)));
+  own_sum.Add(d, hn::Mul(own, hn::Load(d, numbers.slope)));
   const auto confidence = hn::Set(wide, 1 - term.label_smoothing);
   const auto classes = hn::Set(wide, static_cast<double>(rows.classes));
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {

@@ -13,6 +13,7 @@
 
 #include <distill/simd/pair_rows-inl.hpp>
 #include <distill/simd/slope_passes-inl.hpp>
+#include <optional>
 #include <utility>
 
 HWY_BEFORE_NAMESPACE();
@@ -104,9 +105,13 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     return true;
   }
 
+  HWY_NOINLINE const loss_term& AtRow(size_t i, size_t row) {
+    if (!at_row_[i]) at_row_[i].emplace(job_.terms[i]);
+    return at_row_[i]->at(row);
+  }
+
   bool Resolve(size_t i, size_t row, const EvaluatedRow& r, GradientRecipe& recipe) {
-    detail::row_term own(job_.terms[i]);
-    const loss_term& term = own.at(row);
+    const loss_term& term = job_.terms[i].varies_by_row() ? AtRow(i, row) : job_.terms[i];
     double& loss = job_.loss(i, row);
     loss = 0;
     if (!job_.counts(term, row)) return true;
@@ -246,6 +251,7 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
   bool shares_third_ = false;  // losses without labels put slopes there
   bool close_ = false;         // some value has to be evaluated in form kClose
   T* third_ = nullptr;
+  std::optional<detail::row_term> at_row_[detail::most_terms];  // of those that vary
 };
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
