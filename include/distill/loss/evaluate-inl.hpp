@@ -23,7 +23,6 @@ DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, 
 // Few classes, or classes in the strided direction: one row per lane.
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
-  if (!job.temperature_slopes.empty()) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
     if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
@@ -39,7 +38,7 @@ bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
 DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute) {
   const element_type type = job.student.type;
   return compute == element_type::float32 && type == element_type::bfloat16 && job.term_count == 1 &&
-         job.terms[0].kind == loss_kind::forward_kl && job.temperature_slopes.empty() &&
+         job.temperature_slopes.empty() && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
 }
@@ -48,7 +47,7 @@ DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute
 DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
   constexpr std::size_t most_short_classes = 512;
   if (job.across_rows || compute != element_type::float32 || job.classes() > most_short_classes) return false;
-  if (!job.temperature_slopes.empty() || job.mixes_temperatures(job.terms[0])) return false;
+  if (job.mixes_temperatures(job.terms[0])) return false;
   if (reads_bfloat16_rows(job, compute)) return true;
   return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
@@ -58,7 +57,7 @@ DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
 // Losses that one visit of a row in float serves: all that compare teacher and student do so at the same
 // temperatures, and at most one has labels.
 DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
-  if (job.across_rows || compute != element_type::float32 || !job.temperature_slopes.empty()) return false;
+  if (job.across_rows || compute != element_type::float32) return false;
   const loss_term* pair = nullptr;
   int labels = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
@@ -98,8 +97,9 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
 // Walks all rows. The first `kept` bytes of the workspace hold the losses and stay.
 DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& executor, workspace& memory,
                         std::size_t kept) {
-  job.short_rows = has_short_rows(job, compute);
-  job.one_pair = has_one_pair(job, compute);
+  const bool only_slopes = !job.temperature_slopes.empty();
+  job.short_rows = !only_slopes && has_short_rows(job, compute);
+  job.one_pair = !only_slopes && has_one_pair(job, compute);
   job.scratch = plan_scratch(job, compute);
   const std::size_t bytes_per_row = job.classes() * (size_of(job.student.type) + size_of(job.teacher.type));
   const row_blocks blocks(executor, job.rows(), bytes_per_row);
@@ -113,6 +113,20 @@ DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& 
     else
       evaluate_rows_float(job, begin, end, scratch);
   });
+}
+
+// A walk of its own, before a gradient may go over the student's logits.
+DISTILL_INLINE void run_temperature_slopes(row_job job, const vector_view<double>& slopes,
+                                           element_type compute, const executor_ref& executor,
+                                           workspace& memory) {
+  job.temperature_slopes = slopes;
+  job.gradient = {};
+  job.across_rows = false;
+  run(job, compute, executor, memory, 0);
+  if (compute == element_type::float64) return;
+  for (std::size_t row = 0; row < slopes.size() && !job.only_unresolved; ++row)
+    job.only_unresolved = !std::isfinite(slopes[row]);
+  if (job.only_unresolved) run(job, element_type::float64, executor, memory, 0);
 }
 
 DISTILL_INLINE bool any_unresolved(const row_job& job) {
@@ -175,7 +189,6 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   job.gradient = gradient;
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
-  job.temperature_slopes = rows.temperature_slopes;
   std::array<double, detail::most_terms> factors{};
   for (std::size_t i = 0; i < terms.size(); ++i) {
     const double denominator = detail::denominator_of(job, terms[i], rows);
@@ -190,7 +203,10 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   workspace own;
   workspace& memory = rows.workspace != nullptr ? *rows.workspace : own;
   const std::size_t kept = detail::round_up_to_line(terms.size() * student.rows * sizeof(double));
-  detail::run(job, in_double ? element_type::float64 : element_type::float32, rows.executor, memory, kept);
+  const element_type compute = in_double ? element_type::float64 : element_type::float32;
+  if (!rows.temperature_slopes.empty())
+    detail::run_temperature_slopes(job, rows.temperature_slopes, compute, rows.executor, memory);
+  detail::run(job, compute, rows.executor, memory, kept);
   if (!in_double && detail::any_unresolved(job)) {
     job.only_unresolved = true;
     job.across_rows = false;

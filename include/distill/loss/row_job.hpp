@@ -48,7 +48,7 @@ struct row_job {
   vector_view<const float> weights;
   const double* factors = nullptr;  // [term_count] coefficient / denominator, on the gradient
   double* losses = nullptr;         // [term_count][rows] out: value of each row before weight and coefficient
-  vector_view<double> temperature_slopes;  // out; empty: not asked for
+  vector_view<double> temperature_slopes;  // out, instead of losses and gradient, unless it is empty
   bool accumulate = false;
   bool across_rows = false;      // few or strided classes: one row per SIMD lane
   bool short_rows = false;       // forward_kl on rows worth batching

@@ -20,7 +20,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 HWY_INLINE void SkipRow(const row_job& job, size_t row) {
   if (job.only_unresolved) return;
   for (size_t term = 0; term < job.term_count; ++term) job.loss(term, row) = 0;
-  if (!job.temperature_slopes.empty()) job.temperature_slopes[row] = 0;
   if (job.gradient.data != nullptr && !job.accumulate) StoreZeroRow(job.gradient, row);
 }
 
@@ -52,34 +51,9 @@ HWY_INLINE void ShiftCopy(const T* row, T* copy, size_t classes) {
   for (size_t j = 0; j < classes; ++j) copy[j] -= maximum;
 }
 
-// Of all terms that count in a row. False, in float, if the row has to be evaluated in double.
-template <class D>
-HWY_NOINLINE bool TemperatureSlopesOfRow(D d, const row_job& job, size_t row, const RowView<Real<D>>& view,
-                                         const RowScratch<Real<D>>& rows) {
-  double total = 0;
-  for (size_t i = 0; i < job.term_count; ++i) {
-    if (!job.counts(job.terms[i], row) || !job.terms[i].moves_with_temperature()) continue;
-    detail::row_term term(job.terms[i]);
-    total += job.factors[i] * static_cast<double>(job.weight(row)) *
-             TemperatureSlopeRow(d, term.at(row), view, rows);
-  }
-  job.temperature_slopes[row] = total;
-  if (sizeof(Real<D>) == 8 || std::isfinite(total)) return true;
-  for (size_t i = 0; i < job.term_count; ++i) job.loss(i, row) = std::nan("");
-  return false;
-}
-
-// A term that has a temperature for each row.
-template <class D>
-HWY_NOINLINE double VaryingTermRow(D d, const loss_term& term, const RowView<Real<D>>& view, size_t row,
-                                   const RowScratch<Real<D>>& rows, double factor) {
-  return TermRow(d, detail::row_term(term).at(row), view, row, rows, factor);
-}
-
 template <class T>
-HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
-  const hn::ScalableTag<T> d;
-  RowView<T> view;
+HWY_INLINE RowView<T> ReadRow(const row_job& job, size_t row, T* scratch) {
+  RowView<T> view = {};
   view.classes = job.classes();
   view.student = RowAs<T>(job.student, row, ScratchRow(job, scratch, job.scratch.student));
   view.teacher = job.teacher.data == nullptr
@@ -93,14 +67,42 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
     if (view.teacher != nullptr)
       ShiftCopy(view.teacher, ScratchRow(job, scratch, job.scratch.teacher), view.classes);
   }
+  return view;
+}
+
+// The slopes of all terms that count in a row.
+template <class T>
+HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scratch) {
+  double& slope = job.temperature_slopes[row];
+  if (job.only_unresolved && std::isfinite(slope)) return;
+  slope = 0;
+  if (job.weight(row) == 0) return;
+  const hn::ScalableTag<T> d;
+  const RowView<T> view = ReadRow(job, row, scratch);
+  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  for (size_t i = 0; i < job.term_count; ++i) {
+    if (!job.counts(job.terms[i], row) || !job.terms[i].moves_with_temperature()) continue;
+    const double factor = job.factors[i] * static_cast<double>(job.weight(row));
+    slope += factor * TemperatureSlopeRow(d, detail::row_term(job.terms[i]).at(row), view, rows);
+  }
+}
+
+// A term that has a temperature for each row.
+template <class D>
+HWY_NOINLINE double VaryingTermRow(D d, const loss_term& term, const RowView<Real<D>>& view, size_t row,
+                                   const RowScratch<Real<D>>& rows, double factor) {
+  return TermRow(d, detail::row_term(term).at(row), view, row, rows, factor);
+}
+
+template <class T>
+HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
+  const hn::ScalableTag<T> d;
+  RowView<T> view = ReadRow(job, row, scratch);
   T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
   view.gradient = job.gradient.data == nullptr ? nullptr
                   : copy != nullptr            ? copy
                                                : GradientRowInPlace<T>(job, row);
-  view.add = false;
   const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
-  // Before a gradient goes over the student's logits.
-  if (!job.temperature_slopes.empty() && !TemperatureSlopesOfRow(d, job, row, view, rows)) return;
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
@@ -302,9 +304,12 @@ HWY_INLINE void ForwardKlRange(const row_job& job, size_t begin, size_t end, flo
 
 template <class T>
 HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* scratch) {
+  if (!job.temperature_slopes.empty()) {
+    for (size_t row = begin; row < end; ++row) TemperatureSlopesOfRow(job, row, scratch);
+    return;
+  }
   if constexpr (sizeof(T) == 4) {
-    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows &&
-        job.temperature_slopes.empty()) {
+    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
       const hn::ScalableTag<float> d;
       using D = std::remove_const_t<decltype(d)>;
       if (IsBfloat16Throughout(job)) return ForwardKlRange<D, bfloat16>(job, begin, end, scratch);
