@@ -1,7 +1,16 @@
-// What a loss takes for a temperature, and what it refuses.
+// What a loss takes for a temperature, and what it refuses_temperature.
 #include <array>
 #include <catch2/catch.hpp>
-#include <distill/distill.hpp>
+#include <distill/error/error.hpp>
+#include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/row_temperature.hpp>
+#include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/total_variation.hpp>
 #include <limits>
 #include <span>
 #include <string>
@@ -12,16 +21,17 @@ using namespace distill;
 namespace {
 
 // A good batch of 4 x 3, to be spoiled in one place.
-struct batch {
-  std::vector<float> student = {0, 3, 1, -2, 5, 1, 4, 1, -3, 0, 2, 2}, teacher = std::vector<float>(12, 0.25f);
+struct small_batch {
+  std::vector<float> student = {0, 3, 1, -2, 5, 1, 4, 1, -3, 0, 2, 2},
+                     teacher = std::vector<float>(12, 0.25f);
   std::vector<float> gradient = std::vector<float>(12, 7.0f);
   std::vector<double> values = std::vector<double>(4, 7.0);
   matrix_view<float> z{student.data(), 4, 3}, t{teacher.data(), 4, 3}, g{gradient.data(), 4, 3};
 };
 
 template <class Error, class L>
-void refuses(const L& loss, const std::string& message, const row_options& given = {}) {
-  batch b;
+void refuses_temperature(const L& loss, const std::string& message, const row_options& given = {}) {
+  small_batch b;
   row_options rows = given;
   rows.row_values = b.values;
   std::string got = "no exception";
@@ -36,7 +46,7 @@ void refuses(const L& loss, const std::string& message, const row_options& given
 }
 
 // Eigen's way to say where elements are, and how far apart.
-struct strided {
+struct strided_floats {
   const float* first;
   const float* data() const { return first; }
   std::ptrdiff_t size() const { return 4; }
@@ -46,11 +56,11 @@ struct strided {
 }  // namespace
 
 TEST_CASE("a temperature is a number or a run of floats") {
-  batch b;
+  small_batch b;
   const std::vector<float> vector = {1, 2, 3, 4};
   const std::array<float, 4> array = {1, 2, 3, 4};
   const float plain[] = {1, 2, 3, 4}, apart[] = {1, 0, 2, 0, 3, 0, 4, 0};
-  const strided eigen_like{apart};
+  const strided_floats eigen_like{apart};
   const double expected = forward_kl{.temperature = vector}(b.z, b.t);
   CHECK(expected != forward_kl{.temperature = 1}(b.z, b.t, no_gradient));
   CHECK(forward_kl{.temperature = array}(b.z, b.t) == expected);
@@ -97,32 +107,33 @@ TEST_CASE("losses with a temperature for each row print so") {
 
 TEST_CASE("temperatures of the wrong number") {
   const std::vector<float> five(5, 1.0f), none;
-  refuses<shape_error>(forward_kl{.temperature = five},
-                       "forward_kl: temperature has 5 entries, student has 4 rows");
-  refuses<shape_error>(reverse_kl{.temperature = none},
-                       "reverse_kl: temperature has 0 entries, student has 4 rows");
-  refuses<shape_error>(total_variation{.teacher_temperature = five},
-                       "total_variation: teacher_temperature has 5 entries, student has 4 rows");
+  refuses_temperature<shape_error>(forward_kl{.temperature = five},
+                                   "forward_kl: temperature has 5 entries, student has 4 rows");
+  refuses_temperature<shape_error>(reverse_kl{.temperature = none},
+                                   "reverse_kl: temperature has 0 entries, student has 4 rows");
+  refuses_temperature<shape_error>(total_variation{.teacher_temperature = five},
+                                   "total_variation: teacher_temperature has 5 entries, student has 4 rows");
 }
 
 TEST_CASE("a temperature out of range is named with its row") {
   std::vector<float> one = {1, 2, 0, 4};
   const std::vector<int> labels = {0, 1, 2, -100};
   const std::vector<float> good(4, 2.0f), mask = {1, 1, 0, 1};
-  refuses<parameter_error>(forward_kl{.temperature = one},
-                           "forward_kl: temperature[2] must be finite and > 0, got 0");
+  refuses_temperature<parameter_error>(forward_kl{.temperature = one},
+                                       "forward_kl: temperature[2] must be finite and > 0, got 0");
   one[2] = -3;
-  refuses<parameter_error>(jensen_shannon{.temperature = good, .teacher_temperature = one},
-                           "jensen_shannon: teacher_temperature[2] must be finite and > 0, got -3");
-  refuses<parameter_error>(cross_entropy{.labels = labels, .temperature = one},
-                           "cross_entropy: temperature[2] must be finite and > 0, got -3");
+  refuses_temperature<parameter_error>(
+      jensen_shannon{.temperature = good, .teacher_temperature = one},
+      "jensen_shannon: teacher_temperature[2] must be finite and > 0, got -3");
+  refuses_temperature<parameter_error>(cross_entropy{.labels = labels, .temperature = one},
+                                       "cross_entropy: temperature[2] must be finite and > 0, got -3");
   one[2] = std::numeric_limits<float>::infinity();
-  refuses<parameter_error>(forward_kl{} + alpha_beta{.temperature = one},
-                           "alpha_beta: temperature[2] must be finite and > 0, got inf");
+  refuses_temperature<parameter_error>(forward_kl{} + alpha_beta{.temperature = one},
+                                       "alpha_beta: temperature[2] must be finite and > 0, got inf");
   one[2] = std::numeric_limits<float>::quiet_NaN();
-  refuses<parameter_error>(soft_cross_entropy{.temperature = one},
-                           "soft_cross_entropy: temperature[2] must be finite and > 0, got nan");
-  batch b;
+  refuses_temperature<parameter_error>(soft_cross_entropy{.temperature = one},
+                                       "soft_cross_entropy: temperature[2] must be finite and > 0, got nan");
+  small_batch b;
   CHECK_NOTHROW(forward_kl{.temperature = one}(b.z, b.t, b.g, {.row_weights = mask}));
   std::vector<float> ignored = {1, 1, 1, -1};
   CHECK_NOTHROW(cross_entropy{.labels = labels, .temperature = ignored}(b.z));
@@ -131,7 +142,7 @@ TEST_CASE("a temperature out of range is named with its row") {
 
 TEST_CASE("the gradient may not overlap the temperatures") {
   std::vector<float> memory(24, 1.0f);
-  batch b;
+  small_batch b;
   const matrix_view g(memory.data(), 4, 3);
   const vector_view<const float> inside(memory.data() + 2, 4), outside(memory.data() + 12, 4);
   CHECK_THROWS_WITH(forward_kl{.temperature = inside}(b.z, b.t, g),

@@ -1,7 +1,14 @@
 // A temperature for each row: what a row gives is what it gives alone, at its number.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/dispatch.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/loss/total_variation.hpp>
+#include <distill/numeric/bfloat16.hpp>
 #include <limits>
 #include <span>
 #include <vector>
@@ -19,9 +26,9 @@ using namespace support;
 namespace {
 
 template <class T>
-struct batch {
+struct row_batch {
   guarded_matrix<T> student, teacher, gradient;
-  batch(const logit_pair& logits, layout how)
+  row_batch(const logit_pair& logits, layout how)
       : student(logits.rows, logits.student, how),
         teacher(logits.rows, logits.teacher, how),
         gradient(logits.rows, logits.classes, how) {}
@@ -33,7 +40,7 @@ template <class T>
 void check_row_by_row(const loss_case& loss, const row_temperatures& temperatures, const logit_pair& logits,
                       layout how) {
   const std::size_t rows = logits.rows;
-  batch<T> all(logits, how), one(logits, how);
+  row_batch<T> all(logits, how), one(logits, how);
   std::vector<double> values(rows), alone(rows);
   (void)temperatures.given_to(loss)(all.student.view(), all.teacher.view(), all.gradient.view(),
                                     {.reduction = reduction::sum, .row_values = values});
@@ -54,7 +61,8 @@ void check_row_by_row(const loss_case& loss, const row_temperatures& temperature
 }
 
 template <class T>
-void check_layouts(const loss_case& loss, const row_temperatures& temperatures, const logit_pair& logits) {
+void check_row_layouts(const loss_case& loss, const row_temperatures& temperatures,
+                       const logit_pair& logits) {
   for (const layout how : {layout::compact, layout::column_major, layout::every_third})
     check_row_by_row<T>(loss, temperatures, logits, how);
 }
@@ -68,10 +76,10 @@ TEST_CASE("a row at its temperature is that row at one temperature, bit by bit")
   for (const std::size_t classes : {1u, 3u, 10u, 40u, 300u, 600u}) {
     const logit_pair logits = independent_logits(rows, classes, classes);
     for (const loss_case& loss : default_cases(rows, classes)) {
-      check_layouts<float>(loss, temperatures, logits);
+      check_row_layouts<float>(loss, temperatures, logits);
       if (classes > 40) continue;
-      check_layouts<double>(loss, temperatures, logits);
-      check_layouts<bfloat16>(loss, temperatures, logits);
+      check_row_layouts<double>(loss, temperatures, logits);
+      check_row_layouts<bfloat16>(loss, temperatures, logits);
     }
   }
 }
@@ -81,7 +89,7 @@ TEST_CASE("separate temperatures, limits and other parameters, row by row") {
   const row_temperatures temperatures(rows);
   for (const std::size_t classes : {3u, 40u})
     for (const loss_case& loss : all_cases(rows, classes))
-      check_layouts<float>(loss, temperatures, independent_logits(rows, classes, classes));
+      check_row_layouts<float>(loss, temperatures, independent_logits(rows, classes, classes));
 }
 
 TEST_CASE("nearly equal rows at their temperatures, row by row") {
@@ -93,8 +101,8 @@ TEST_CASE("nearly equal rows at their temperatures, row by row") {
 }
 
 TEST_CASE("every target with a temperature for each row") {
-  struct restored_target {
-    ~restored_target() { force_target(""); }
+  struct restored_row_target {
+    ~restored_row_target() { force_target(""); }
   } restore;
   for (const std::string& target : available_targets()) {
     force_target(target);
@@ -122,7 +130,7 @@ TEST_CASE("temperatures that are equal in some rows only") {
            {case_of(forward_kl{.teacher_temperature = 2}), case_of(reverse_kl{.teacher_temperature = 2}),
             case_of(jensen_shannon{.teacher_temperature = 2}),
             case_of(total_variation{.teacher_temperature = 2})}) {
-        batch<float> all(logits, how);
+        row_batch<float> all(logits, how);
         std::vector<double> values(rows);
         (void)temperatures.given_to(loss)(all.student.view(), all.teacher.view(), all.gradient.view(),
                                           {.reduction = reduction::sum, .row_values = values});
@@ -155,10 +163,10 @@ TEST_CASE("with a temperature for each row any executor gives the same bits") {
       const logit_pair logits = independent_logits(rows, classes, classes);
       for (const loss_case& plain : default_cases(rows, classes)) {
         const loss_case loss = temperatures.given_to(plain);
-        batch<float> serial(logits, layout::compact);
+        row_batch<float> serial(logits, layout::compact);
         const double value = loss(serial.student.view(), serial.teacher.view(), serial.gradient.view());
         for (const std::size_t block : {1u, 3u, 16u}) {
-          batch<float> cut(logits, layout::compact);
+          row_batch<float> cut(logits, layout::compact);
           block_executor executor(3, block);
           INFO(loss.name << ", " << classes << " classes, block " << block);
           CHECK(loss(cut.student.view(), cut.teacher.view(), cut.gradient.view(), {.executor = executor}) ==
@@ -177,7 +185,7 @@ TEST_CASE("rows that do not count may have any temperature") {
     std::vector<float> weights(rows, 1.0f);
     for (const std::size_t row : {0u, 4u, 9u, 14u}) weights[row] = 0;  // 4, 9, 14: labels are ignored as well
     for (const loss_case& loss : default_cases(rows, classes)) {
-      batch<float> good(logits, layout::compact), spoiled(logits, layout::compact);
+      row_batch<float> good(logits, layout::compact), spoiled(logits, layout::compact);
       const double value = temperatures.given_to(loss)(good.student.view(), good.teacher.view(),
                                                        good.gradient.view(), {.row_weights = weights});
       row_temperatures garbage = temperatures;
@@ -200,7 +208,7 @@ TEST_CASE("a row of ignored label may have any hard temperature and a soft one")
     const std::vector<int> labels(5, -100);
     const std::vector<float> soft = {1, 2, 3, 4, 5};
     const std::vector<float> hard(5, std::numeric_limits<float>::quiet_NaN());
-    batch<float> both(logits, layout::compact), one(logits, layout::compact);
+    row_batch<float> both(logits, layout::compact), one(logits, layout::compact);
     const double value =
         (forward_kl{.temperature = soft} + cross_entropy{.labels = labels, .temperature = hard})(
             both.student.view(), both.teacher.view(), both.gradient.view());

@@ -1,7 +1,13 @@
-// What temperature_slopes refuses, what it leaves alone, and a temperature learned with it.
+// What temperature_slopes refuses_slope, what it leaves alone, and a temperature learned with it.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/error/error.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/divergence.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/logit_mse.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/schedule/ctkd.hpp>
 #include <limits>
 #include <string>
 #include <vector>
@@ -26,7 +32,7 @@ struct squared_difference {
 };
 
 // A good batch of 4 x 3, to be spoiled in one place.
-struct batch {
+struct slope_batch {
   std::vector<float> student = {0, 3, 1, -2, 5, 1, 4, 1, -3, 0, 2, 2},
                      teacher = std::vector<float>(12, 0.25f);
   std::vector<float> gradient = std::vector<float>(12, 7.0f);
@@ -35,8 +41,8 @@ struct batch {
 };
 
 template <class Error, class L>
-void refuses(const L& loss, const std::string& message) {
-  batch b;
+void refuses_slope(const L& loss, const std::string& message) {
+  slope_batch b;
   std::string got = "no exception";
   try {
     (void)loss(b.z, b.t, b.g, {.row_values = b.values, .temperature_slopes = b.slopes});
@@ -52,13 +58,15 @@ void refuses(const L& loss, const std::string& message) {
 }  // namespace
 
 TEST_CASE("a divergence without teacher_slope has no temperature slope") {
-  refuses<parameter_error>(divergence<squared_difference>{},
-                           "divergence: has no slope by the temperature without teacher_slope(p, q), so "
-                           "temperature_slopes must be empty");
-  refuses<parameter_error>(forward_kl{} + divergence<squared_difference>{},
-                           "divergence: has no slope by the temperature without teacher_slope(p, q), so "
-                           "temperature_slopes must be empty");
-  batch b;
+  refuses_slope<parameter_error>(
+      divergence<squared_difference>{},
+      "divergence: has no slope by the temperature without teacher_slope(p, q), so "
+      "temperature_slopes must be empty");
+  refuses_slope<parameter_error>(
+      forward_kl{} + divergence<squared_difference>{},
+      "divergence: has no slope by the temperature without teacher_slope(p, q), so "
+      "temperature_slopes must be empty");
+  slope_batch b;
   CHECK_NOTHROW(divergence<squared_difference>{}(b.z, b.t, b.g));
 }
 
@@ -70,7 +78,7 @@ TEST_CASE("a loss that does not know its slope is refused by its name") {
   term.kind = static_cast<loss_kind>(1000);
   CHECK(term.moves_with_temperature());
   CHECK_FALSE(term.has_temperature_slope());
-  batch b;
+  slope_batch b;
   CHECK_THROWS_WITH(
       evaluate("new_loss", std::span(&term, 1), b.z, b.t, b.g, {.temperature_slopes = b.slopes}),
       "new_loss: has no slope by the temperature, so temperature_slopes must be empty");
@@ -78,7 +86,7 @@ TEST_CASE("a loss that does not know its slope is refused by its name") {
 }
 
 TEST_CASE("slopes of the wrong number, or in the gradient's memory") {
-  batch b;
+  slope_batch b;
   std::vector<double> five(5, 7.0), memory(12, 7.0);
   CHECK_THROWS_WITH(forward_kl{}(b.z, b.t, b.g, {.temperature_slopes = five}),
                     "forward_kl: temperature_slopes has 5 entries, student has 4 rows");
@@ -92,7 +100,7 @@ TEST_CASE("slopes of the wrong number, or in the gradient's memory") {
 }
 
 TEST_CASE("slopes may be strided") {
-  batch b;
+  slope_batch b;
   std::vector<double> compact(4), apart(8, 7.0);
   (void)forward_kl{.temperature = 2}(b.z, b.t, no_gradient, {.temperature_slopes = compact});
   (void)forward_kl{.temperature = 2}(b.z, b.t, no_gradient, {.temperature_slopes = {apart.data(), 4, 2}});
@@ -103,7 +111,7 @@ TEST_CASE("slopes may be strided") {
 }
 
 TEST_CASE("losses without a teacher's temperature have slope 0") {
-  batch b;
+  slope_batch b;
   const std::vector<int> labels = {0, 1, 2, 0};
   (void)cross_entropy{.labels = labels, .temperature = 2}(b.z, b.t, b.g, {.temperature_slopes = b.slopes});
   CHECK(b.slopes == std::vector<double>(4, 0.0));
@@ -118,7 +126,7 @@ TEST_CASE("losses without a teacher's temperature have slope 0") {
 }
 
 TEST_CASE("masked rows are not read and have slope 0") {
-  batch b;
+  slope_batch b;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> mask = {1, 0, 1, 0};
   std::vector<double> good(4);

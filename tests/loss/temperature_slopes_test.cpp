@@ -1,7 +1,11 @@
 // The slopes by the temperature against finite differences of the values, and what else is said of them.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
+#include <distill/dispatch.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/reverse_kl.hpp>
+#include <distill/numeric/bfloat16.hpp>
 #include <limits>
 #include <vector>
 
@@ -16,7 +20,7 @@ using namespace support;
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNoLogit = std::numeric_limits<double>::infinity();
 
 // The loss with the temperatures of teacher and student moved by the same amount.
 loss_case moved(const loss_case& loss, double offset) {
@@ -40,9 +44,9 @@ std::vector<double> differences(F values) {
 }
 
 template <class T>
-struct batch {
+struct slope_logits {
   guarded_matrix<T> student, teacher;
-  batch(const logit_pair& logits, layout how)
+  slope_logits(const logit_pair& logits, layout how)
       : student(logits.rows, logits.student, how), teacher(logits.rows, logits.teacher, how) {}
 
   std::vector<double> slopes(const loss_case& loss, row_options rows = {}) const {
@@ -73,8 +77,8 @@ std::vector<float> random_weights(std::size_t rows, std::uint64_t seed) {
   return weights;
 }
 
-void check_differences(const loss_case& loss, std::size_t rows, std::size_t classes, layout how) {
-  const batch<double> of(independent_logits(rows, classes, 13 * classes + rows, 1.5), how);
+void check_slope_differences(const loss_case& loss, std::size_t rows, std::size_t classes, layout how) {
+  const slope_logits<double> of(independent_logits(rows, classes, 13 * classes + rows, 1.5), how);
   const std::vector<float> weights = random_weights(rows, classes);
   const row_options each{.reduction = reduction::sum, .row_weights = weights};
   const std::vector<double> slopes = of.slopes(loss, each);
@@ -106,13 +110,13 @@ void check_differences(const loss_case& loss, std::size_t rows, std::size_t clas
 // Relative to the larger of the slope and what the T² factor's own part of it is, the slope of T² L by T.
 template <class T>
 void check_precision(const loss_case& loss, const logit_pair& logits, double allowed) {
-  const batch<T> single(logits, layout::padded_rows);
+  const slope_logits<T> single(logits, layout::padded_rows);
   logit_pair same = logits;
   for (std::size_t i = 0; i < same.student.size(); ++i) {
     same.student[i] = single.student.at(i / same.classes, i % same.classes);
     same.teacher[i] = single.teacher.at(i / same.classes, i % same.classes);
   }
-  const batch<double> exact(same, layout::compact);
+  const slope_logits<double> exact(same, layout::compact);
   const row_options each{.reduction = reduction::sum};
   const auto expected = exact.slopes(loss, each), slopes = single.slopes(loss, each);
   const double size = std::max(largest_of(expected), 2 * largest_of(exact.row_values(loss, each)));
@@ -126,12 +130,12 @@ TEST_CASE("temperature slopes are the derivatives of the values") {
   for (const auto& [rows, classes] : {std::pair<std::size_t, std::size_t>{3, 2}, {5, 7}, {4, 45}})
     for (const loss_case& loss : all_cases(rows, classes))
       for (const layout how : {layout::compact, layout::every_third, layout::column_major})
-        check_differences(loss, rows, classes, how);
+        check_slope_differences(loss, rows, classes, how);
 }
 
 TEST_CASE("temperature slopes of objectives at one pair of temperatures") {
   for (std::size_t which = 0; which < shared_objective_cases; ++which)
-    check_differences(shared_objective_case(which, 5, 45), 5, 45, layout::compact);
+    check_slope_differences(shared_objective_case(which, 5, 45), 5, 45, layout::compact);
 }
 
 // Per row: slope of the row at its own number.
@@ -141,8 +145,8 @@ TEST_CASE("with a temperature for each row, a slope is that of the row at its te
     for (const std::size_t classes : {3u, 40u}) {
       const row_temperatures temperatures(rows, mixed);
       const logit_pair logits = independent_logits(rows, classes, classes);
-      const batch<float> in_float(logits, layout::compact);
-      const batch<double> in_double(logits, layout::column_major);
+      const slope_logits<float> in_float(logits, layout::compact);
+      const slope_logits<double> in_double(logits, layout::column_major);
       const row_options each{.reduction = reduction::sum};
       for (const loss_case& loss : all_cases(rows, classes)) {
         const auto single = in_float.slopes(temperatures.given_to(loss), each);
@@ -166,14 +170,15 @@ TEST_CASE("equal logits at one temperature have slope 0 exactly") {
           loss.is(loss_kind::user_divergence))
         continue;
       INFO(loss.name << ", " << classes << " classes");
-      for (const double slope : batch<float>(logits, layout::compact).slopes(loss)) CHECK(slope == 0);
-      for (const double slope : batch<double>(logits, layout::every_third).slopes(loss)) CHECK(slope == 0);
+      for (const double slope : slope_logits<float>(logits, layout::compact).slopes(loss)) CHECK(slope == 0);
+      for (const double slope : slope_logits<double>(logits, layout::every_third).slopes(loss))
+        CHECK(slope == 0);
     }
   }
 }
 
 TEST_CASE("one class has slope 0 at any temperatures") {
-  const batch<float> one(independent_logits(5, 1, 3), layout::compact);
+  const slope_logits<float> one(independent_logits(5, 1, 3), layout::compact);
   for (const loss_case& loss : all_cases(5, 1)) {
     if (loss.is(loss_kind::user_divergence)) continue;
     INFO(loss.name);
@@ -184,11 +189,11 @@ TEST_CASE("one class has slope 0 at any temperatures") {
 TEST_CASE("a constant added to the logits changes no slope") {
   logit_pair logits = independent_logits(3, 20, 5);
   const std::vector<double> before =
-      batch<double>(logits, layout::compact).slopes(case_of(reverse_kl{.temperature = 3}));
+      slope_logits<double>(logits, layout::compact).slopes(case_of(reverse_kl{.temperature = 3}));
   for (double& logit : logits.student) logit += 1000;
   for (double& logit : logits.teacher) logit -= 500;
   const std::vector<double> after =
-      batch<double>(logits, layout::compact).slopes(case_of(reverse_kl{.temperature = 3}));
+      slope_logits<double>(logits, layout::compact).slopes(case_of(reverse_kl{.temperature = 3}));
   for (std::size_t row = 0; row < 3; ++row) CHECK(after[row] == Approx(before[row]).epsilon(1e-11));
 }
 
@@ -202,18 +207,18 @@ TEST_CASE("logits of -inf") {
       if (c < kept)
         few.student.push_back(all.student[i]), few.teacher.push_back(all.teacher[i]);
       else
-        all.student[i] = all.teacher[i] = -kInfinity;
+        all.student[i] = all.teacher[i] = -kNoLogit;
     }
   for (const loss_case& loss : all_cases(3, kept)) {
     if (loss.is(loss_kind::user_divergence) || loss.terms.size() > 1) continue;  // 0 / 0; logit_mse
     INFO(loss.name);
-    const auto with = batch<float>(all, layout::compact).slopes(loss),
-               without = batch<float>(few, layout::compact).slopes(loss);
+    const auto with = slope_logits<float>(all, layout::compact).slopes(loss),
+               without = slope_logits<float>(few, layout::compact).slopes(loss);
     for (std::size_t row = 0; row < 3; ++row)
       CHECK(with[row] == Approx(without[row]).epsilon(1e-4).margin(1e-5));
   }
-  all.student[classes] = -kInfinity;  // the teacher's is not
-  const batch<float> infinite(all, layout::compact);
+  all.student[classes] = -kNoLogit;  // the teacher's is not
+  const slope_logits<float> infinite(all, layout::compact);
   const auto forward = infinite.slopes(case_of(forward_kl{})),
              mixture = infinite.slopes(case_of(jensen_shannon{}));
   CHECK(std::isfinite(forward[0]));
@@ -226,7 +231,7 @@ TEST_CASE("slopes do not depend on what else is asked for, nor on the memory of 
   for (const std::size_t classes : {4u, 70u})
     for (const loss_case& loss : default_cases(6, classes)) {
       const logit_pair logits = independent_logits(6, classes, classes);
-      batch<float> of(logits, layout::compact);
+      slope_logits<float> of(logits, layout::compact);
       const std::vector<double> expected = of.slopes(loss);
       guarded_matrix<float> gradient(6, classes), plain(6, classes);
       std::vector<double> slopes(6);
@@ -243,8 +248,8 @@ TEST_CASE("slopes do not depend on what else is asked for, nor on the memory of 
 }
 
 TEST_CASE("slopes in float and 16 bits, on every target, against double") {
-  struct restored_target {
-    ~restored_target() { force_target(""); }
+  struct restored_slope_target {
+    ~restored_slope_target() { force_target(""); }
   } restore;
   for (const std::string& target : available_targets()) {
     force_target(target);
@@ -263,7 +268,7 @@ TEST_CASE("any executor gives the same slopes") {
   constexpr std::size_t rows = 53;
   const std::vector<float> weights = random_weights(rows, 1);
   for (const std::size_t classes : {3u, 70u}) {
-    const batch<float> of(independent_logits(rows, classes, classes), layout::compact);
+    const slope_logits<float> of(independent_logits(rows, classes, classes), layout::compact);
     for (const loss_case& loss : default_cases(rows, classes)) {
       const std::vector<double> serial = of.slopes(loss, {.row_weights = weights});
       for (const std::size_t block : {1u, 3u, 16u}) {
