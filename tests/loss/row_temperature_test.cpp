@@ -1,7 +1,6 @@
 // A temperature for each row: what a row gives is what it gives alone, at its number.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/dispatch.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/jensen_shannon.hpp>
@@ -15,6 +14,7 @@
 
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/loss_cases.hpp"
 #include "support/random_logits.hpp"
@@ -101,19 +101,14 @@ TEST_CASE("nearly equal rows at their temperatures, row by row") {
 }
 
 TEST_CASE("every target with a temperature for each row") {
-  struct restored_row_target {
-    ~restored_row_target() { force_target(""); }
-  } restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
-    INFO("target " << target);
+  const row_temperatures temperatures(33);
+  on_every_target([&] {
     for (const std::size_t classes : {5u, 37u})
       for (const loss_case& loss : default_cases(33, classes)) {
-        const row_temperatures temperatures(33);
         check_row_by_row<float>(loss, temperatures, independent_logits(33, classes, 1), layout::compact);
         check_row_by_row<double>(loss, temperatures, independent_logits(33, classes, 2), layout::compact);
       }
-  }
+  });
 }
 
 // One temperature for teacher and student in some rows, two in others: each row to the accuracy of its loss,

@@ -1,7 +1,6 @@
 // The slopes by the temperature against finite differences of the values, and what else is said of them.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/dispatch.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/jensen_shannon.hpp>
 #include <distill/loss/reverse_kl.hpp>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "support/block_executor.hpp"
+#include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/loss_cases.hpp"
 #include "support/random_logits.hpp"
@@ -248,20 +248,16 @@ TEST_CASE("slopes do not depend on what else is asked for, nor on the memory of 
 }
 
 TEST_CASE("slopes in float and 16 bits, on every target, against double") {
-  struct restored_slope_target {
-    ~restored_slope_target() { force_target(""); }
-  } restore;
-  for (const std::string& target : available_targets()) {
-    force_target(target);
+  on_every_target([] {
     for (const std::size_t classes : {1u, 2u, 3u, 7u, 8u, 17u, 33u, 130u})
       for (const loss_case& loss : default_cases(5, classes)) {
         if (loss.is(loss_kind::user_divergence)) continue;
-        INFO(loss.name << ", " << classes << " classes, target " << target);
+        INFO(loss.name << ", " << classes << " classes");
         check_precision<float>(loss, independent_logits(5, classes, classes), 5e-6);
         check_precision<bfloat16>(loss, independent_logits(5, classes, classes + 1), 5e-6);
         check_precision<float>(loss, near_equal_logits(5, classes, classes), 2e-5);
       }
-  }
+  });
 }
 
 TEST_CASE("any executor gives the same slopes") {
