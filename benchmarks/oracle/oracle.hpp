@@ -52,6 +52,10 @@ oracle_rule alpha_beta(long double temperature, long double alpha, long double b
 oracle_rule soft_cross_entropy(long double temperature);
 oracle_rule cross_entropy();
 oracle_rule logit_mse();
+// At T = 1: sorted probabilities; pairs of the teacher's largest logits, with a margin of 1.
+oracle_rule universal_logit();
+oracle_rule ranking_hinge(std::size_t classes);
+oracle_rule ranking_logistic(std::size_t classes);
 oracle_rule weighted_sum(std::vector<std::pair<long double, oracle_rule>> terms);
 oracle_rule value_only(oracle_rule rule);
 

@@ -13,6 +13,12 @@ peer_list<float> torch_attention_products(const attention_extent&) { return {}; 
 peer_list<float> torch_hidden_states() { return {}; }
 #endif
 
+#ifndef WITH_TORCH_BATCH_LOSSES
+peer_list<float> torch_correlation() { return {}; }
+peer_list<float> torch_universal_logit() { return {}; }
+peer_list<float> torch_ranking(std::size_t) { return {}; }
+#endif
+
 #ifndef WITH_TORCH_EXCHANGE
 peer_list<float> torch_expert_order() { return {}; }
 peer_list<float> torch_dispatch() { return {}; }

@@ -12,6 +12,12 @@ peer_list<float> torch_softmax();
 /// Mean squared error and cosine distance of hidden states by autograd.
 peer_list<float> torch_hidden_states();
 
+/// Value and gradient by autograd, at T = 1: both parts of correlation, sorted probabilities, and the pairs of the
+/// teacher's largest logits.
+peer_list<float> torch_correlation();
+peer_list<float> torch_universal_logit();
+peer_list<float> torch_ranking(std::size_t classes);
+
 /// Stable argsort and bincount of flat expert ids; index_select into a preallocated output; weights applied, then
 /// index_add_; index_add_ alone; the gradient of combine.
 peer_list<float> torch_expert_order();

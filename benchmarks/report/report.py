@@ -15,6 +15,7 @@ MOVES_MORE = {"value_and_gradient": 12}
 # Tasks shown as ratios to one contender: title, baseline.
 RELATIVE_TABLES = {
     "divergences": ("every loss: time relative to forward KL", "forward_kl"),
+    "batch_losses": ("losses across rows, vocabularies and ranks: time relative to forward KL", "forward_kl"),
     "near_equal": ("near-equal rows: time relative to independent rows", "independent_rows"),
     "attention_maps": ("attention KL of maps: time relative to ours", "distill"),
     "attention_products": ("attention KL from queries and keys: time relative to ours", "distill"),

@@ -1,13 +1,18 @@
 // libtorch's autograd must give the same values and gradients.
 #include <catch2/catch.hpp>
 #include <distill/alignment/adapter.hpp>
+#include <distill/alignment/fsp.hpp>
 #include <distill/alignment/hidden_cosine.hpp>
 #include <distill/alignment/hidden_huber.hpp>
 #include <distill/alignment/hidden_mse.hpp>
 #include <distill/alignment/linear_cka.hpp>
 #include <distill/alignment/rkd_distance.hpp>
 #include <distill/alignment/similarity_preserving.hpp>
+#include <distill/loss/correlation.hpp>
+#include <distill/loss/ranking_hinge.hpp>
+#include <distill/loss/ranking_logistic.hpp>
 #include <distill/loss/row_options.hpp>
+#include <distill/loss/universal_logit.hpp>
 #include <distill/view/matrix_view.hpp>
 #include <vector>
 
@@ -129,4 +134,65 @@ TEST_CASE("libtorch agrees on the adapter") {
   }
   for (std::size_t i = 0; i < gradient.size(); ++i)
     CHECK(gradient[i] == Approx(parameter_slope.data_ptr<double>()[i]).epsilon(1e-7).margin(1e-9));
+}
+
+namespace {
+
+at::Tensor pearson(const at::Tensor& a, const at::Tensor& b, std::int64_t along) {
+  return at::cosine_similarity(a - a.mean(along, true), b - b.mean(along, true), along);
+}
+
+// The mean over pairs of the teacher's `k` largest logits of softplus, or of the hinge.
+at::Tensor ranking(const at::Tensor& s, const at::Tensor& t, std::int64_t k, bool is_hinge) {
+  const at::Tensor z = s.gather(1, std::get<1>(t.topk(k, 1)));
+  const at::Tensor x = (z.unsqueeze(2) - z.unsqueeze(1)) / 2;
+  const at::Tensor upper = torch::ones({k, k}, torch::kDouble).triu(1);
+  const at::Tensor loss = is_hinge ? (0.5 - x).clamp_min(0) : at::softplus(-x);
+  return (loss * upper).sum() / (upper.sum() * static_cast<double>(rows));
+}
+
+}  // namespace
+
+TEST_CASE("libtorch agrees on losses across rows, vocabularies and ranks") {
+  check_agreement([](auto s, auto t, auto g) { return correlation{.temperature = 2, .gamma = 3}(s, t, g); },
+                  [](const at::Tensor& s, const at::Tensor& t) {
+                    const at::Tensor q = at::softmax(s / 2, 1), p = at::softmax(t / 2, 1);
+                    return 4 * ((1 - pearson(q, p, 1)).mean() + 3 * (1 - pearson(q, p, 0)).mean());
+                  });
+  check_agreement([](auto s, auto t, auto g) { return universal_logit{.temperature = 2}(s, t, g); },
+                  [](const at::Tensor& s, const at::Tensor& t) {
+                    const at::Tensor q = std::get<0>(at::softmax(s / 2, 1).sort(1, true)),
+                                     p = std::get<0>(at::softmax(t / 2, 1).sort(1, true));
+                    return 4 * (q - p).abs().sum() / static_cast<double>(rows);
+                  });
+  check_agreement(
+      [](auto s, auto t, auto g) { return ranking_hinge{.temperature = 2, .margin = 0.5, .classes = 6}(s, t, g); },
+      [](const at::Tensor& s, const at::Tensor& t) { return ranking(s, t, 6, true); });
+  check_agreement([](auto s, auto t, auto g) { return ranking_logistic{.temperature = 2, .classes = 9}(s, t, g); },
+                  [](const at::Tensor& s, const at::Tensor& t) { return ranking(s, t, 9, false); });
+}
+
+// Three samples of four positions; the maps of the first layer change, then those of the second.
+TEST_CASE("libtorch agrees on fsp") {
+  const std::vector<double> other = support::independent_logits(rows, 7, 3).student,
+                            teacher_other = support::independent_logits(rows, 7, 4).student;
+  const at::Tensor fixed = tensor_of(other, rows), teacher_fixed = tensor_of(teacher_other, rows);
+  const matrix_view<const double> late(other.data(), rows, 7), teacher_late(teacher_other.data(), rows, 7);
+  std::vector<double> rest(rows * 7);
+  const matrix_view<double> ignored(rest.data(), rows, 7);
+  const auto flow = [](const at::Tensor& a, const at::Tensor& b) {
+    const auto samples = [](const at::Tensor& x) { return x.reshape({3, 4, -1}); };
+    return at::bmm(samples(a).transpose(1, 2), samples(b)) / 4;
+  };
+  const fsp loss{.positions = 4};
+  check_agreement(
+      [&](auto s, auto t, auto g) {
+        return loss(map_pair(s, late), map_pair(t, teacher_late), map_pair(g, ignored), {.product = product});
+      },
+      [&](const at::Tensor& s, const at::Tensor& t) { return at::mse_loss(flow(s, fixed), flow(t, teacher_fixed)); });
+  check_agreement(
+      [&](auto s, auto t, auto g) {
+        return loss(map_pair(late, s), map_pair(teacher_late, t), map_pair(ignored, g), {.product = product});
+      },
+      [&](const at::Tensor& s, const at::Tensor& t) { return at::mse_loss(flow(fixed, s), flow(teacher_fixed, t)); });
 }

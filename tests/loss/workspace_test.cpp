@@ -4,10 +4,13 @@
 #include <cstdlib>
 #include <distill/error/error.hpp>
 #include <distill/execution/workspace.hpp>
+#include <distill/loss/correlation.hpp>
 #include <distill/loss/evaluate.hpp>
 #include <distill/loss/forward_kl.hpp>
+#include <distill/loss/ranking_hinge.hpp>
 #include <distill/loss/reverse_kl.hpp>
 #include <distill/loss/row_options.hpp>
+#include <distill/loss/universal_logit.hpp>
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/view/matrix_view.hpp>
 #include <limits>
@@ -144,4 +147,32 @@ TEST_CASE("one workspace serves losses, shapes and types in turn") {
   const float z[] = {0, 1}, t[] = {1, 0};
   (void)forward_kl{}(matrix_view(z, 1, 2), matrix_view(t, 1, 2), no_gradient, {.workspace = &memory});
   CHECK(memory.size() == size);
+}
+
+TEST_CASE("losses across rows, vocabularies and ranks allocate once, and nothing with a kept workspace") {
+  for (const layout how : {layout::compact, layout::every_third}) {
+    const logit_pair logits = independent_logits(30, 300, 1);
+    const guarded_matrix<float> student(30, logits.student, how), teacher(30, logits.teacher, how);
+    guarded_matrix<float> gradient(30, 300, how);
+    const auto check = [&](auto call) {
+      workspace memory;
+      std::size_t before = allocations;
+      call(nullptr);
+      CHECK(allocations == before + 1);
+      call(&memory);
+      before = allocations;
+      call(&memory);
+      CHECK(allocations == before);
+    };
+    check([&](workspace* memory) {
+      (void)correlation{}(student.view(), teacher.view(), gradient.view(), {.workspace = memory});
+    });
+    check([&](workspace* memory) {
+      (void)universal_logit{}(student.view(), teacher.view(), gradient.view(), {.workspace = memory});
+    });
+    check([&](workspace* memory) {
+      (void)ranking_hinge{.classes = 9}(student.view(), teacher.view(), gradient.view(),
+                                        {.workspace = memory});
+    });
+  }
 }

@@ -16,11 +16,14 @@ declare -A may_include=(
   [moe]="version error view numeric execution loss"
   [schedule]="version error"
   [curriculum]="version error view schedule"
+  [teacher]="version error view numeric execution loss"
   [simd]="version error view numeric"
 )
 # What kernels are told to do, in plain structs beside the functions they serve.
 job_descriptions="alignment/adapter_job.hpp alignment/batch_job.hpp alignment/hidden_states_job.hpp"
-job_descriptions+=" loss/loss_term.hpp loss/row_job.hpp numeric/softmax_job.hpp moe/gate_job.hpp moe/token_exchange_job.hpp"
+job_descriptions+=" loss/correlation_job.hpp loss/loss_term.hpp loss/row_job.hpp loss/universal_logit_job.hpp"
+job_descriptions+=" moe/gate_job.hpp moe/token_exchange_job.hpp numeric/softmax_job.hpp teacher/mixing_job.hpp"
+job_descriptions+=" teacher/row_statistics_job.hpp"
 # Headers that exist to name one third party.
 adapters="^(interop/.*|execution/(openmp|tbb)\.hpp)$"
 

@@ -132,14 +132,14 @@ TEST_CASE("variation, smooth load and z-loss") {
 TEST_CASE("counting and going back") {
   arguments a;
   a.ids[3] = 4;
-  check_refused<data_error>(a, "count_assignments: experts(1, 1) is 4, must be in [0, 4) or -1",
+  check_refused<data_error>(a, "count_assignments: experts[1, 1] is 4, must be in [0, 4) or -1",
                             [&] { distill::count_assignments(a.e(), a.counts); });
-  check_refused<data_error>(a, "count_statistics: experts(1, 1) is 4, must be in [0, 4) or -1", [&] {
+  check_refused<data_error>(a, "count_statistics: experts[1, 1] is 4, must be in [0, 4) or -1", [&] {
     auto s = a.statistics();
     distill::count_statistics(a.e(), a.z(), s);
   });
   a.ids[3] = -2;
-  check_refused<data_error>(a, "count_assignments: experts(1, 1) is -2, must be in [0, 4) or -1",
+  check_refused<data_error>(a, "count_assignments: experts[1, 1] is -2, must be in [0, 4) or -1",
                             [&] { distill::count_assignments(a.e(), a.counts); });
   distill::count_assignments(a.e(), a.counts, 1);  // not among the first choices
   a = {};

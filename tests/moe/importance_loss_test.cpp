@@ -121,7 +121,7 @@ TEST_CASE("sums of weights, and slopes back to the weights") {
   CHECK(gradient == std::vector<float>{10, 30, 30, 0, 20, 10});
   ids[2] = 3;
   CHECK_THROWS_WITH(distill::sum_weights(r, sums),
-                    "sum_weights: experts(1, 0) is 3, must be in [0, 3) or -1");
+                    "sum_weights: experts[1, 0] is 3, must be in [0, 3) or -1");
   CHECK_THROWS_AS(distill::spread_slopes(r.experts, slopes, {gradient.data(), 3, 2}), distill::data_error);
   CHECK(sums == std::vector<double>{5.5, 3, 2.25});
 }

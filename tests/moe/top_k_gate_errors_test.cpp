@@ -120,7 +120,7 @@ TEST_CASE("an expert that is not one") {
   std::fill(m.to.experts.begin(), m.to.experts.end(), 1);
   for (const std::int32_t bad : {8, -2, 1 << 30}) {
     m.to.experts[7] = bad;
-    const std::string what = "token 3, choice 1: expert " + std::to_string(bad) + " is not one of 8";
+    const std::string what = "routing.experts[3, 1] is " + std::to_string(bad) + ", must be in [0, 8) or -1";
     CHECK_THROWS_WITH(top_k_gate{}.replay(m.logits.view(), m.to.view()),
                       Equals("top_k_gate::replay: " + what));
     CHECK_THROWS_AS(top_k_gate{}.replay(m.logits.view(), m.to.view()), distill::data_error);

@@ -30,6 +30,9 @@ oracle::formula formula_named(loss_kind kind) {
       return oracle::formula::cross_entropy;
     case loss_kind::logit_mse:
       return oracle::formula::logit_mse;
+    case loss_kind::ranking_hinge:  // ranking_test has its own oracle
+    case loss_kind::ranking_logistic:
+      break;
   }
   return oracle::formula::forward_kl;
 }

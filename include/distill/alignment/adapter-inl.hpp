@@ -83,8 +83,8 @@ void adapter_forward(const adapter& a, const matrix_view<const T>& input, const 
   check_adapter_rows("output", output, rows, a.teacher_width);
   check_adapter_memory("parameters", call.parameters.size(), a.parameter_count());
   check_adapter_memory("saved", call.saved.size(), a.saved_count(rows));
-  check_adapter_overlaps({{"input", bytes_of_rows(input)}, {"parameters", bytes_of_span(call.parameters)}},
-                         {{"output", bytes_of_rows(output)}, {"saved", bytes_of_span(call.saved)}});
+  require_apart("adapter", {{"output", bytes_of(output)}, {"saved", bytes_of(call.saved)}},
+                {{"input", bytes_of(input)}, {"parameters", bytes_of(call.parameters)}});
   const adapter_parameters<const T> parts = a.view(call.parameters);
   const adapter_saved<T> saved(a, call.saved, rows);
   matrix_view<const T> inner = input;

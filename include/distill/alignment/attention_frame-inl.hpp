@@ -146,7 +146,7 @@ inline void check_beside_gradient(const char* name, const attention_options& opt
                                   const tensor_name& gradient_name, const output_tensor& gradient) {
   const auto check = [&](const char* what, const void* data, std::size_t size, std::ptrdiff_t byte_stride,
                          std::size_t bytes) {
-    if (size > 0 && intersect(bytes_of(data, size, byte_stride, bytes), bytes_of(gradient)))
+    if (intersect(bytes_of<1>(data, bytes, {size}, {byte_stride}), bytes_of(gradient)))
       throw layout_error(std::string(name) + ": " + gradient_name.text() + " overlaps " + what);
   };
   check("row_values", options.row_values.data_handle(), options.row_values.size(),

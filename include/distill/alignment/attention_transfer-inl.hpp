@@ -42,7 +42,7 @@ inline void check_attention_transfer(double power, const input_tensor& student, 
                    rows.row_weights.stride() * 4, "row_weights"},
         std::tuple{static_cast<const void*>(rows.row_values.data_handle()), rows.row_values.size(),
                    rows.row_values.stride() * 8, "row_values"}})
-    if (count > 0 && intersect(bytes_of(data, count, stride, 4), bytes_of(gradient)))
+    if (intersect(bytes_of<1>(data, 4, {count}, {stride}), bytes_of(gradient)))
       throw layout_error(std::string(name) + ": gradient overlaps " + what);
 }
 

@@ -6,6 +6,7 @@
 #include <distill/alignment/queries_keys.hpp>
 #include <distill/loss/evaluate.hpp>
 #include <distill/view/untyped_tensor.hpp>
+#include <distill/view/written_to.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 
@@ -38,17 +39,10 @@ double evaluate_attention_products(const attention_loss& loss, const projections
 
 template <class X>
 output_tensor output_tensor_of(X&& x) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_gradient_t>) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_gradient_t>)
     return {};
-  } else {
-    const auto view = as_tensor(std::forward<X>(x));
-    constexpr bool writable = requires { output_tensor(view); };
-    static_assert(writable, "distill: the gradient must be writable, and this one is const");
-    if constexpr (writable)
-      return output_tensor(view);
-    else
-      return {};
-  }
+  else
+    return as_written<output_tensor>(as_tensor(std::forward<X>(x)));
 }
 
 template <class T>

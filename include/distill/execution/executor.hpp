@@ -59,6 +59,8 @@ class executor_ref {
           static_cast<std::remove_reference_t<E>*>(object)->for_each_block(count, grain, f);
         }) {}
 
+  /// Whether none was given.
+  bool is_default() const { return object_ == &calling_thread; }
   std::size_t concurrency() const { return concurrency_(object_); }
   void for_each_block(std::size_t count, std::size_t grain, block_function f) const {
     for_each_block_(object_, count, grain, f);

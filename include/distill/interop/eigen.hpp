@@ -2,6 +2,7 @@
 
 #include <Eigen/Core>
 #include <distill/alignment/matrix_product.hpp>
+#include <distill/error/error.hpp>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -50,5 +51,20 @@ struct eigen_product {
       map.template operator()<Eigen::ColMajor>(m.stride(1));
   }
 };
+
+/// A view as an Eigen object over the same memory, whatever its strides: to read or write what the library wrote.
+/// Elements float or double; of 16 bits have no arithmetic in Eigen. Eigen 3.4 holds no negative strides.
+/// @throws layout_error for a negative stride
+template <class T>
+auto eigen_map(const matrix_view<T>& view) {
+  using scalar = std::remove_const_t<T>;
+  static_assert(std::is_floating_point_v<scalar>, "distill: eigen_map is for matrices of float or double");
+  if (view.stride(0) < 0 || view.stride(1) < 0) throw layout_error("eigen_map: a stride is negative");
+  using matrix = Eigen::Matrix<scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using strides = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
+  return Eigen::Map<std::conditional_t<std::is_const_v<T>, const matrix, matrix>, Eigen::Unaligned, strides>(
+      view.data_handle(), static_cast<Eigen::Index>(view.rows()), static_cast<Eigen::Index>(view.columns()),
+      strides(view.stride(0), view.stride(1)));
+}
 
 }  // namespace distill::inline DISTILL_ABI

@@ -30,6 +30,10 @@ inline void check_parameters(const loss_term& term) {
       if (!(term.label_smoothing >= 0 && term.label_smoothing <= 1))
         throw_parameter(term.name, "label_smoothing", "in [0, 1]", text_of(term.label_smoothing));
       break;
+    case loss_kind::ranking_hinge:
+      if (!(std::isfinite(term.margin) && term.margin >= 0))
+        throw_parameter(term.name, "margin", "finite and >= 0", text_of(term.margin));
+      break;
     default: break;
   }
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
+#include <distill/loss/loss_text-inl.hpp>
 #include <distill/loss/row_job.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
 
@@ -20,9 +21,16 @@ DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, s
 DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end,
                                          void* scratch);
 
+DISTILL_INLINE bool has_ranking(const row_job& job) {
+  for (std::size_t i = 0; i < job.term_count; ++i)
+    if (job.terms[i].ranks()) return true;
+  return false;
+}
+
 // Few classes, or classes in the strided direction: one row per lane.
 DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
+  if (has_ranking(job)) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
     if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
@@ -57,7 +65,7 @@ DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
 // Losses that one visit of a row in float serves: all that compare teacher and student do so at the same
 // temperatures, and at most one has labels.
 DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
-  if (job.across_rows || compute != element_type::float32) return false;
+  if (job.across_rows || compute != element_type::float32 || has_ranking(job)) return false;
   const loss_term* pair = nullptr;
   int labels = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
@@ -87,6 +95,10 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
     const bool one_store = job.term_count == 1 || job.one_pair;
     const bool in_place = is_contiguous_row_of(job.gradient, compute) && !job.accumulate && one_store;
     if (job.gradient.data != nullptr && !in_place) plan.gradient = plan.append();
+  }
+  if (has_ranking(job)) {
+    plan.ranking = plan.count;
+    plan.count += static_cast<int>((ranking_scratch(job.classes()) + plan.pitch - 1) / plan.pitch);
   }
   if (job.one_pair && job.term_count > 1 && job.gradient.data != nullptr) plan.third = plan.append();
   for (std::size_t i = 0; i < job.term_count; ++i)
@@ -213,31 +225,6 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
     detail::run(job, element_type::float64, rows.executor, memory, kept);
   }
   return detail::total_of(job, rows);
-}
-
-DISTILL_INLINE std::string to_string(const loss_term& term) {
-  std::string text = term.coefficient == 1 ? "" : detail::text_of(term.coefficient) + " * ";
-  text += term.name;
-  text += "{";
-  const auto field = [&](const char* key, double value) {
-    text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = " + detail::text_of(value);
-  };
-  const auto temperature = [&](const char* key, bool per_row, double number) {
-    if (!per_row) return field(key, number);
-    text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = per_row";
-  };
-  if (term.kind != loss_kind::logit_mse)
-    temperature("temperature", term.row_temperatures.has_value(), term.temperature);
-  if (term.teacher_temperature != term.temperature || term.row_teacher_temperatures != term.row_temperatures)
-    temperature("teacher_temperature", term.row_teacher_temperatures.has_value(), term.teacher_temperature);
-  const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
-  if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
-  if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);
-  if (term.needs_labels()) field("label_smoothing", term.label_smoothing);
-  if (term.needs_labels()) field("ignore_index", static_cast<double>(term.ignore_index));
-  if (!term.temperature_squared && term.needs_teacher() && term.kind != loss_kind::logit_mse)
-    text += ", .temperature_squared = false";
-  return text + "}";
 }
 
 }  // namespace distill::inline DISTILL_ABI

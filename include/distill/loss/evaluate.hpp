@@ -2,8 +2,7 @@
 
 #include <distill/loss/loss_term.hpp>
 #include <distill/loss/row_options.hpp>
-#include <distill/view/as_view.hpp>
-#include <distill/view/untyped_matrix.hpp>
+#include <distill/view/written_to.hpp>
 #include <span>
 #include <string>
 
@@ -17,9 +16,9 @@ inline constexpr no_gradient_t no_gradient{};
 struct no_teacher_t {};
 inline constexpr no_teacher_t no_teacher{};
 
-/// The value of a weighted sum of losses, and its gradient with respect to the student logits: the one function
-/// behind every loss and objective. `name` begins the error messages. Arguments are checked before anything is
-/// written. An input without data is an absent one.
+/// The value of a weighted sum of losses, and its gradient with respect to the student logits: the one
+/// function behind every loss and objective. `name` begins the error messages. Arguments are checked before
+/// anything is written. An input without data is an absent one.
 double evaluate(const char* name, std::span<const loss_term> terms, const detail::input_matrix& student,
                 const detail::input_matrix& teacher, const detail::output_matrix& gradient,
                 const row_options& rows);
@@ -39,22 +38,18 @@ input_matrix input_of(X&& x) {
 
 template <class X>
 output_matrix output_of(X&& x) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_gradient_t>) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_gradient_t>)
     return {};
-  } else {
-    const auto view = as_view(std::forward<X>(x));
-    constexpr bool writable = requires { output_matrix(view); };
-    static_assert(writable, "distill: the gradient must be writable, and this one is const");
-    if constexpr (writable) return output_matrix(view);
-    else return {};
-  }
+  else
+    return written_to(std::forward<X>(x));
 }
 
 template <class Student, class Teacher, class Gradient>
-double evaluate_views(const char* name, std::span<const loss_term> terms, Student&& student, Teacher&& teacher,
-                      Gradient&& gradient, const row_options& rows) {
+double evaluate_views(const char* name, std::span<const loss_term> terms, Student&& student,
+                      Teacher&& teacher, Gradient&& gradient, const row_options& rows) {
   return evaluate(name, terms, input_of(std::forward<Student>(student)),
-                  input_of(std::forward<Teacher>(teacher)), output_of(std::forward<Gradient>(gradient)), rows);
+                  input_of(std::forward<Teacher>(teacher)), output_of(std::forward<Gradient>(gradient)),
+                  rows);
 }
 
 template <class Student, class Teacher, class Gradient>

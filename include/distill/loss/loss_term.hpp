@@ -20,6 +20,8 @@ enum class loss_kind {
   total_variation,
   alpha_beta,
   soft_cross_entropy,
+  ranking_hinge,
+  ranking_logistic,
   user_divergence,
   cross_entropy,
   logit_mse
@@ -54,15 +56,20 @@ struct loss_term {
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
   pointwise_function function = {};
+  double margin = 0;
+  std::size_t largest = 0;  ///< how many of the teacher's largest logits are compared; 0: all
   /// In place of the two numbers where each row has its own.
   std::optional<row_temperature> row_temperatures = std::nullopt;
   std::optional<row_temperature> row_teacher_temperatures = std::nullopt;
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
+  /// Whether it sees no more of the teacher than the order of its logits.
+  bool ranks() const { return kind == loss_kind::ranking_hinge || kind == loss_kind::ranking_logistic; }
   bool needs_labels() const { return kind == loss_kind::cross_entropy; }
   /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
   bool compares_distributions() const {
-    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence;
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence &&
+           !ranks();
   }
   /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
   bool moves_with_temperature() const {

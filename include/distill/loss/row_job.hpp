@@ -15,6 +15,7 @@ struct scratch_rows {
   int gradient = -1;      // the row's gradient, where it cannot be written in place
   int slope = -1;         // a user's df/dq
   int third = -1;         // what a gradient takes beside the exponentials
+  int ranking = -1;       // the first of what a ranking loss takes
   int count = 2;          // rows 0 and 1: the exponentials
   std::size_t pitch = 0;  // elements from one row to the next
 
@@ -38,6 +39,10 @@ class row_term {
   const loss_term& term_;
   std::optional<loss_term> own_;
 };
+
+/// What a ranking loss takes beside the exponentials' rows, in elements: three rows to select from, with room for
+/// whole vectors behind them, and the selected classes.
+constexpr std::size_t ranking_scratch(std::size_t classes) { return 4 * classes + 3 * 32; }
 
 /// Everything a kernel needs to evaluate a range of rows, already checked.
 struct row_job {

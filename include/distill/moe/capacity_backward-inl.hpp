@@ -14,15 +14,15 @@ void limit_backward(const capacity& limit, const routing<Weight>& routed, const 
   const std::size_t tokens = routed.tokens(), slots = routed.experts_per_token();
   require_assignments(function, "upstream", upstream, "routed.experts", tokens, slots);
   require_assignments(function, "gradient", gradient, "routed.experts", tokens, slots);
-  require_distinct_entries(function, "gradient", gradient);
+  require_distinct_elements(function, "gradient", gradient);
   require_same_or_apart("gradient", gradient, "upstream", upstream);
-  require_apart(function, {{"gradient", range_of(gradient)}},
-                {{"routed.experts", range_of(routed.experts)},
-                 {"routed.weights", range_of(routed.weights)},
-                 {"kept.experts", range_of(kept.experts)}});
+  require_apart(function, {{"gradient", bytes_of(gradient)}},
+                {{"routed.experts", bytes_of(routed.experts)},
+                 {"routed.weights", bytes_of(routed.weights)},
+                 {"kept.experts", bytes_of(kept.experts)}});
   if (limit.weight_sum)
-    require_apart(function, {{"kept.weights", range_of(kept.weights)}},
-                  {{"routed.weights", range_of(routed.weights)}});
+    require_apart(function, {{"kept.weights", bytes_of(kept.weights)}},
+                  {{"routed.weights", bytes_of(routed.weights)}});
   for (std::size_t t = 0; t < tokens; ++t) {
     double sum = 0, dot = 0;
     for (std::size_t j = 0; j < slots && limit.weight_sum; ++j) {

@@ -31,7 +31,7 @@ bool same_entries(const matrix_view<T>& a, const matrix_view<U>& b) {
 template <class T, class U>
 void require_same_or_apart(const char* what, const matrix_view<T>& out, const char* other,
                            const matrix_view<U>& in) {
-  if (!same_entries(in, out)) require_apart("capacity", {{what, range_of(out)}}, {{other, range_of(in)}});
+  if (!same_entries(in, out)) require_apart("capacity", {{what, bytes_of(out)}}, {{other, bytes_of(in)}});
 }
 
 template <class Weight>
@@ -47,30 +47,30 @@ template <class Weight>
 void check_capacity_outputs(const routing<Weight>& routed, const routing<Weight>& kept,
                             const capacity_options& options) {
   const std::size_t tokens = routed.tokens(), slots = routed.experts_per_token();
-  require_distinct_entries("capacity", "kept.experts", kept.experts);
-  require_distinct_entries("capacity", "kept.weights", kept.weights);
+  require_distinct_elements("capacity", "kept.experts", kept.experts);
+  require_distinct_elements("capacity", "kept.weights", kept.weights);
   require_same_or_apart("kept.experts", kept.experts, "routed.experts", routed.experts);
   require_same_or_apart("kept.weights", kept.weights, "routed.weights", routed.weights);
   const auto optional_output = [&](const char* what, const auto& m) {
     if (m.rows() == 0 && m.columns() == 0) return;
     require_assignments("capacity", what, m, "routed.experts", tokens, slots);
-    require_distinct_entries("capacity", what, m);
+    require_distinct_elements("capacity", what, m);
   };
   optional_output("dropped", options.dropped);
   optional_output("locations", options.locations);
-  require_apart("capacity", {{"kept.experts", range_of(kept.experts)}},
-                {{"routed.weights", range_of(routed.weights)}});
-  require_apart("capacity", {{"kept.weights", range_of(kept.weights)}},
-                {{"routed.experts", range_of(routed.experts)}});
+  require_apart("capacity", {{"kept.experts", bytes_of(kept.experts)}},
+                {{"routed.weights", bytes_of(routed.weights)}});
+  require_apart("capacity", {{"kept.weights", bytes_of(kept.weights)}},
+                {{"routed.experts", bytes_of(routed.experts)}});
   require_apart("capacity",
-                {{"kept.experts", range_of(kept.experts)},
-                 {"kept.weights", range_of(kept.weights)},
-                 {"dropped", range_of(options.dropped)},
-                 {"locations", range_of(options.locations)}},
+                {{"kept.experts", bytes_of(kept.experts)},
+                 {"kept.weights", bytes_of(kept.weights)},
+                 {"dropped", bytes_of(options.dropped)},
+                 {"locations", bytes_of(options.locations)}},
                 {});
   require_apart("capacity",
-                {{"dropped", range_of(options.dropped)}, {"locations", range_of(options.locations)}},
-                {{"routed.experts", range_of(routed.experts)}, {"routed.weights", range_of(routed.weights)}});
+                {{"dropped", bytes_of(options.dropped)}, {"locations", bytes_of(options.locations)}},
+                {{"routed.experts", bytes_of(routed.experts)}, {"routed.weights", bytes_of(routed.weights)}});
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -38,13 +38,13 @@ void add_scores(const Scores& scores, std::size_t begin, std::size_t end, const 
 
 inline void check_counting(const char* name, matrix_view<const std::int32_t> ids, const input_matrix& scores,
                            std::size_t experts, const token_options& tokens) {
-  require_id_memory(name, ids);
+  require_memory(name, "experts", ids);
   require_scores(name, "scores", scores);
   require_extent(name, "scores", scores.rows, "tokens", "experts", ids.rows());
   require_extent(name, "scores", scores.columns, "experts", "statistics", experts);
   require_mask(name, tokens, "experts", ids.rows());
   for (std::size_t t = 0; t < ids.rows(); ++t)
-    if (is_counted(tokens, t)) require_expert_ids(name, ids, t, experts, ids.columns());
+    if (is_counted(tokens, t)) require_indices_of(name, "experts", ids, experts, t);
 }
 
 DISTILL_INLINE void count_statistics(matrix_view<const std::int32_t> ids, const input_matrix& scores,
@@ -108,9 +108,11 @@ DISTILL_INLINE void count_assignments(matrix_view<const std::int32_t> experts,
     throw shape_error(std::string(name) + ": first_choices is " + std::to_string(first_choices) +
                       ", experts has " + std::to_string(experts.columns()) + " choices");
   const std::size_t choices = first_choices == 0 ? experts.columns() : first_choices;
-  detail::require_id_memory(name, experts);
+  detail::require_memory(name, "experts", experts);
   detail::require_written_vector(name, "counts", counts, "experts", "counts", counts.size());
-  detail::require_expert_ids(name, experts, counts.size(), choices);
+  const matrix_view<const std::int32_t> counted(experts.data_handle(), experts.rows(), choices,
+                                                experts.stride(0), experts.stride(1));
+  detail::require_indices(name, "experts", counted, counts.size());
   detail::count_ids(experts, 0, experts.rows(), choices, {}, counts);
 }
 

@@ -157,7 +157,7 @@ DISTILL_INLINE std::int64_t expert_choice_gate::choose(const detail::input_matri
   detail::require_extent(name, "weights", weights.rows, "experts", "logits", logits.columns);
   detail::require_extent(name, "weights", weights.columns, "slots", "tokens", chosen.columns());
   if (logits.rows == 0) return 0;
-  detail::require_elements(name, "weights", weights);
+  detail::require_memory(name, "weights", weights);
   detail::require_distinct_elements(name, "weights", weights);
   const bool in_double = logits.type == element_type::float64;
   if (in_double != (weights.type == element_type::float64))
@@ -186,7 +186,7 @@ DISTILL_INLINE void expert_choice_gate::run_backward(const detail::input_matrix&
   detail::require_extent(name, "weight_gradient", weight_gradient.rows, "experts", "logits", logits.columns);
   detail::require_extent(name, "weight_gradient", weight_gradient.columns, "slots", "tokens",
                          chosen.columns());
-  detail::require_elements(name, "weight_gradient", weight_gradient);
+  detail::require_memory(name, "weight_gradient", weight_gradient);
   detail::require_gradient(name, "gradient", gradient, "logits", logits);
   if (logits.rows == 0) return;
   detail::require_no_overlap(name, "logits", logits, "gradient", gradient);

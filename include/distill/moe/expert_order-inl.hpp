@@ -35,7 +35,7 @@ inline void check_order(const char* function, const matrix_view<const std::int32
     if (count > most)
       throw shape_error(std::string(function) + ": " + std::to_string(count) + " " + what + ", at most " +
                         std::to_string(most) + " can be numbered");
-  require_memory_of(function, "experts", experts);
+  require_memory(function, "experts", experts);
   require_output(function, "offsets", order.offsets);
   require_output(function, "tokens", order.tokens);
   require_output(function, "slots", order.slots);
@@ -43,11 +43,11 @@ inline void check_order(const char* function, const matrix_view<const std::int32
   if (order.rows.rows() > 0 || order.rows.columns() > 0)
     require_assignments(function, "rows", order.rows, "experts", experts.rows(), experts.columns());
   require_apart(function,
-                {{"offsets", range_of(order.offsets)},
-                 {"tokens", range_of(order.tokens)},
-                 {"slots", range_of(order.slots)},
-                 {"rows", range_of(order.rows)}},
-                {{"experts", range_of(experts)}});
+                {{"offsets", bytes_of(order.offsets)},
+                 {"tokens", bytes_of(order.tokens)},
+                 {"slots", bytes_of(order.slots)},
+                 {"rows", bytes_of(order.rows)}},
+                {{"experts", bytes_of(experts)}});
 }
 
 /// The tokens cut into chunks, each with a count for every expert and one for no_expert, which comes first.

@@ -11,7 +11,7 @@ inline std::size_t rows_of_order(const char* function, const expert_order& order
   if (order.offsets.size() < 2)
     throw shape_error(std::string(function) + ": offsets has " + std::to_string(order.offsets.size()) +
                       " entries, needs experts + 1");
-  require_memory_of(function, "offsets", order.offsets);
+  require_memory(function, "offsets", order.offsets);
   const std::int64_t rows = order.offsets[order.experts()];
   if (rows < 0)
     throw data_error(std::string(function) + ": offsets[" + std::to_string(order.experts()) + "] is " +
@@ -24,7 +24,7 @@ inline void check_rows_of_order(const char* function, const expert_order& order,
                                 std::size_t tokens, std::size_t slots) {
   const std::size_t rows = rows_of_order(function, order);
   require_assignments(function, "rows", order.rows, reference, tokens, slots);
-  require_memory_of(function, "tokens", order.tokens);
+  require_memory(function, "tokens", order.tokens);
   if (!order.tokens.empty()) require_entries(function, "tokens", order.tokens, rows);
   require_indices<std::int64_t>(function, "rows", order.rows, rows);
 }

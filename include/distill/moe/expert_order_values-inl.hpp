@@ -36,12 +36,12 @@ void put_in_order(const matrix_view<const Weight>& weights, const expert_order& 
   constexpr const char* function = "weights_in_order";
   check_rows_of_order(function, order, "weights", weights.rows(), weights.columns());
   const std::size_t rows = rows_of_order(function, order);
-  require_memory_of(function, "weights", weights);
+  require_memory(function, "weights", weights);
   require_entries(function, "in_order", in_order, rows);
   require_output(function, "in_order", in_order);
   require_apart(
-      function, {{"in_order", range_of(in_order)}},
-      {{"weights", range_of(weights)}, {"rows", range_of(order.rows)}, {"tokens", range_of(order.tokens)}});
+      function, {{"in_order", bytes_of(in_order)}},
+      {{"weights", bytes_of(weights)}, {"rows", bytes_of(order.rows)}, {"tokens", bytes_of(order.tokens)}});
   if (!order.tokens.empty())
     for (std::size_t row = 0; row < rows; ++row)
       if (order.tokens[row] < 0) in_order[row] = 0;
@@ -56,11 +56,11 @@ void take_out_of_order(const vector_view<const Weight>& in_order, const expert_o
                        const matrix_view<Weight>& weights) {
   constexpr const char* function = "weights_from_order";
   check_rows_of_order(function, order, "weights", weights.rows(), weights.columns());
-  require_memory_of(function, "in_order", in_order);
+  require_memory(function, "in_order", in_order);
   require_entries(function, "in_order", in_order, rows_of_order(function, order));
   require_output(function, "weights", weights);
-  require_apart(function, {{"weights", range_of(weights)}},
-                {{"in_order", range_of(in_order)}, {"rows", range_of(order.rows)}});
+  require_apart(function, {{"weights", bytes_of(weights)}},
+                {{"in_order", bytes_of(in_order)}, {"rows", bytes_of(order.rows)}});
   for (std::size_t t = 0; t < weights.rows(); ++t)
     for (std::size_t j = 0; j < weights.columns(); ++j) {
       const std::int64_t row = order.rows(t, j);
@@ -74,15 +74,15 @@ DISTILL_INLINE void experts_from_order(const expert_order& order, matrix_view<st
   constexpr const char* function = "experts_from_order";
   const std::size_t rows = detail::rows_of_order(function, order);
   detail::check_offsets(function, order);
-  detail::require_memory_of(function, "tokens", order.tokens);
-  detail::require_memory_of(function, "slots", order.slots);
+  detail::require_memory(function, "tokens", order.tokens);
+  detail::require_memory(function, "slots", order.slots);
   detail::require_entries(function, "tokens", order.tokens, rows);
   detail::require_entries(function, "slots", order.slots, rows);
   detail::require_output(function, "experts", experts);
-  detail::require_apart(function, {{"experts", detail::range_of(experts)}},
-                        {{"offsets", detail::range_of(order.offsets)},
-                         {"tokens", detail::range_of(order.tokens)},
-                         {"slots", detail::range_of(order.slots)}});
+  detail::require_apart(function, {{"experts", detail::bytes_of(experts)}},
+                        {{"offsets", detail::bytes_of(order.offsets)},
+                         {"tokens", detail::bytes_of(order.tokens)},
+                         {"slots", detail::bytes_of(order.slots)}});
   detail::check_places(function, order, rows, experts.rows(), experts.columns());
   for (std::size_t t = 0; t < experts.rows(); ++t)
     for (std::size_t j = 0; j < experts.columns(); ++j) experts(t, j) = no_expert;

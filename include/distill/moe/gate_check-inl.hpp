@@ -2,8 +2,8 @@
 #pragma once
 
 #include <distill/error/parameter_text-inl.hpp>
+#include <distill/moe/assignment_check-inl.hpp>
 #include <distill/moe/gate_job.hpp>
-#include <distill/view/require_memory-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 
@@ -38,13 +38,6 @@ inline void check_gate(const std::string& function, const gate_parameters& gate,
     throw_parameter(function, "k", "a multiple of kept_groups for share_of_top_k", count_of(gate.k));
 }
 
-template <class Void>
-void require_gate_memory(const std::string& function, const char* what, const untyped_matrix<Void>& m) {
-  if (m.rows == 0 || m.columns == 0) return;
-  if (m.data == nullptr) throw layout_error(function + ": " + what + " has no memory");
-  require_aligned(function, what, m);
-}
-
 inline void require_float(const std::string& function, const char* what, element_type type) {
   if (size_of(type) < 4)
     throw layout_error(function + ": " + what + " must be float32 or float64, got " + name_of(type));
@@ -67,17 +60,6 @@ inline void require_apart(const std::string& function, const char* what, const i
     throw layout_error(function + ": " + output_name + " overlaps " + what);
 }
 
-inline void check_experts(const std::string& function, const matrix_view<const std::int32_t>& experts,
-                          std::size_t count) {
-  for (std::size_t t = 0; t < experts.rows(); ++t)
-    for (std::size_t s = 0; s < experts.columns(); ++s) {
-      const std::int32_t id = experts(t, s);
-      if (id != no_expert && static_cast<std::uint32_t>(id) >= count)
-        throw data_error(function + ": token " + count_of(t) + ", choice " + count_of(s) + ": expert " +
-                         std::to_string(id) + " is not one of " + count_of(count));
-    }
-}
-
 // What both directions have: the logits, [tokens, k] experts, the mask, the noise.
 inline void check_common(const std::string& function, const gate_job& job,
                          const matrix_view<const std::int32_t>& experts) {
@@ -86,8 +68,8 @@ inline void check_common(const std::string& function, const gate_job& job,
   if (experts.columns() != job.gate.k)
     throw shape_error(function + ": routing.experts has " + count_of(experts.columns()) +
                       " experts per token, k is " + count_of(job.gate.k));
-  require_gate_memory(function, "logits", job.logits);
-  require_gate_memory(function, "routing.experts", as_bytes(experts));
+  require_memory(function, "logits", job.logits);
+  require_memory(function, "routing.experts", experts);
   if (!job.token_mask.empty() && job.token_mask.size() != job.tokens())
     throw shape_error(function + ": token_mask has " + count_of(job.token_mask.size()) +
                       " entries, logits has " + count_of(job.tokens()) + " tokens");
@@ -115,7 +97,7 @@ inline void check_route(const std::string& function, const gate_job& job, const 
   if (job.weights.columns != job.gate.k)
     throw shape_error(function + ": routing.weights has " + count_of(job.weights.columns) +
                       " weights per token, k is " + count_of(job.gate.k));
-  require_gate_memory(function, "routing.weights", job.weights);
+  require_memory(function, "routing.weights", job.weights);
   const output_matrix ids = as_bytes(job.experts);
   require_distinct_elements(function, "routing.weights", job.weights);
   if (!job.replay) require_distinct_elements(function, "routing.experts", ids);
@@ -123,7 +105,7 @@ inline void check_route(const std::string& function, const gate_job& job, const 
   require_apart(function, "routing.experts", as_input(ids), "routing.weights", job.weights);
   if (!job.replay) require_apart(function, "logits", job.logits, "routing.experts", ids);
   if (options.statistics != nullptr) check_statistics(function, *options.statistics, job.expert_count());
-  if (job.replay) check_experts(function, job.experts, job.expert_count());
+  if (job.replay) require_indices<std::int32_t>(function, "routing.experts", job.experts, job.expert_count());
 }
 
 inline void check_backward(const std::string& function, const gate_job& job,
@@ -133,14 +115,14 @@ inline void check_backward(const std::string& function, const gate_job& job,
   if (g.data != nullptr) {
     require_extent(function, "weight_gradient", g.rows, "tokens", "logits", job.tokens());
     require_extent(function, "weight_gradient", g.columns, "columns", "routing.experts", job.gate.k);
-    require_gate_memory(function, "weight_gradient", g);
+    require_memory(function, "weight_gradient", g);
     require_float(function, "weight_gradient", g.type);
   }
   require_extent(function, "gradient", job.gradient.rows, "tokens", "logits", job.tokens());
   require_extent(function, "gradient", job.gradient.columns, "columns",
                  job.selected_only ? "routing.experts" : "logits",
                  job.selected_only ? job.gate.k : job.expert_count());
-  require_gate_memory(function, "gradient", job.gradient);
+  require_memory(function, "gradient", job.gradient);
   require_distinct_elements(function, "gradient", job.gradient);
   require_apart(function, "logits", job.logits, "gradient", job.gradient);
   require_apart(function, "routing.experts", as_input(as_bytes(experts)), "gradient", job.gradient);
@@ -163,7 +145,7 @@ inline void check_backward(const std::string& function, const gate_job& job,
   if (job.selected_only && (has_slopes || job.z_loss != 0))
     throw_parameter(function, has_slopes ? "probability_slopes" : "z_loss", "absent: its gradient is dense",
                     has_slopes ? count_of(job.slopes.rows()) + " rows" : text_of(job.z_loss));
-  check_experts(function, experts, job.expert_count());
+  require_indices(function, "routing.experts", experts, job.expert_count());
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -110,14 +110,14 @@ DISTILL_INLINE void hash_gate::choose(const label_view& token_ids, const detail:
   detail::require_matrix(name, "experts", experts_out, "tokens", count, "choices", k, "table");
   detail::require_extent(name, "weights", weights.rows, "tokens", "token_ids", count);
   detail::require_extent(name, "weights", weights.columns, "choices", "table", k);
-  detail::require_elements(name, "weights", weights);
+  detail::require_memory(name, "weights", weights);
   detail::require_distinct_elements(name, "weights", weights);
   const bool weighs = logits.columns > 0;
   if (weighs) {
     detail::require_extent(name, "logits", logits.rows, "tokens", "token_ids", count);
     detail::require_extent(name, "logits", logits.columns, "experts", "hash_gate",
                            static_cast<std::size_t>(experts));
-    detail::require_elements(name, "logits", logits);
+    detail::require_memory(name, "logits", logits);
     if ((logits.type == element_type::float64) != (weights.type == element_type::float64))
       throw layout_error(std::string(name) + ": weights is " + name_of(weights.type) + ", logits is " +
                          name_of(logits.type));
@@ -165,7 +165,7 @@ DISTILL_INLINE void hash_gate::run_backward(const detail::input_matrix& logits,
   detail::require_matrix(name, "experts", chosen, "tokens", logits.rows, "choices", k, "table");
   detail::require_extent(name, "weight_gradient", weight_gradient.rows, "tokens", "logits", count);
   detail::require_extent(name, "weight_gradient", weight_gradient.columns, "choices", "table", k);
-  detail::require_elements(name, "weight_gradient", weight_gradient);
+  detail::require_memory(name, "weight_gradient", weight_gradient);
   detail::require_gradient(name, "gradient", gradient, "logits", logits);
   detail::require_mask(name, tokens, "logits", count);
   if (count > 0) {
@@ -174,7 +174,7 @@ DISTILL_INLINE void hash_gate::run_backward(const detail::input_matrix& logits,
     if (detail::intersect(detail::bytes_of(weight_gradient), detail::bytes_of(gradient)))
       throw layout_error(std::string(name) + ": gradient overlaps weight_gradient");
   }
-  detail::require_expert_ids(name, chosen, static_cast<std::size_t>(experts), k);
+  detail::require_indices(name, "experts", chosen, static_cast<std::size_t>(experts));
   const std::size_t grain = std::size_t{16384} / logits.columns + 1;
   detail::with_elements(logits, [&](const auto& z) {
     detail::with_elements(weight_gradient, [&](const auto& upstream) {

@@ -12,11 +12,11 @@ template <class Weight>
 void add_weights(const routing<Weight>& from, vector_view<double> sums) {
   const char* const name = "sum_weights";
   const matrix_view<const std::int32_t> ids = from.experts;
-  require_id_memory(name, ids);
+  require_memory(name, "experts", ids);
   require_matrix(name, "weights", matrix_view<const Weight>(from.weights), "tokens", ids.rows(), "slots",
                  ids.columns(), "experts");
   require_written_vector(name, "sums", sums, "experts", "sums", sums.size());
-  require_expert_ids(name, ids, sums.size(), ids.columns());
+  require_indices(name, "experts", ids, sums.size());
   for (std::size_t token = 0; token < ids.rows(); ++token)
     for (std::size_t slot = 0; slot < ids.columns(); ++slot)
       if (const std::int32_t id = ids(token, slot); id != no_expert)
@@ -27,10 +27,10 @@ template <class Weight>
 void write_spread_slopes(matrix_view<const std::int32_t> ids, vector_view<const double> slopes,
                          matrix_view<Weight> gradient, bool accumulate) {
   const char* const name = "spread_slopes";
-  require_id_memory(name, ids);
+  require_memory(name, "experts", ids);
   require_matrix(name, "weight_gradient", gradient, "tokens", ids.rows(), "slots", ids.columns(), "experts");
   require_vector(name, "slopes", slopes, "experts", "slopes", slopes.size());
-  require_expert_ids(name, ids, slopes.size(), ids.columns());
+  require_indices(name, "experts", ids, slopes.size());
   for (std::size_t token = 0; token < ids.rows(); ++token)
     for (std::size_t slot = 0; slot < ids.columns(); ++slot) {
       const std::int32_t id = ids(token, slot);

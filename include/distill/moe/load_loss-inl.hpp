@@ -54,7 +54,7 @@ inline void check_noisy(const char* name, const noisy_logits& logits, std::int64
   const auto same = [&](const char* what, const input_matrix& m) {
     require_extent(name, what, m.rows, "tokens", "clean", clean.rows);
     require_extent(name, what, m.columns, "experts", "clean", clean.columns);
-    require_elements(name, what, m);
+    require_memory(name, what, m);
   };
   same("noisy", logits.noisy());
   if (logits.has_deviation_matrix())

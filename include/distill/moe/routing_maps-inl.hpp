@@ -17,16 +17,16 @@ void require_rows_of_tokens(const char* function, const char* what, const matrix
   if (m.columns() != columns)
     throw shape_error(std::string(function) + ": " + what + " has " + std::to_string(m.columns()) + " " +
                       unit + ", needs " + std::to_string(columns));
-  require_memory_of(function, what, m);
+  require_memory(function, what, m);
 }
 
 // Every choice is an expert, and the output is memory of its own.
 template <class T>
 void check_map(const char* function, const matrix_view<const std::int32_t>& experts, std::size_t expert_count,
                const char* what, const matrix_view<T>& out) {
-  require_memory_of(function, "experts", experts);
+  require_memory(function, "experts", experts);
   require_output(function, what, out);
-  require_apart(function, {{what, range_of(out)}}, {{"experts", range_of(experts)}});
+  require_apart(function, {{what, bytes_of(out)}}, {{"experts", bytes_of(experts)}});
   require_indices<std::int32_t>(function, "experts", experts, expert_count);
 }
 
@@ -49,9 +49,9 @@ void experts_from_map(const char* function, const matrix_view<const std::uint8_t
                       std::size_t expert_count, const matrix_view<std::int32_t>& experts,
                       IsChosen is_chosen) {
   require_extent(function, "experts", experts.rows(), "tokens", "map", map.rows());
-  require_memory_of(function, "map", map);
+  require_memory(function, "map", map);
   require_output(function, "experts", experts);
-  require_apart(function, {{"experts", range_of(experts)}}, {{"map", range_of(map)}});
+  require_apart(function, {{"experts", bytes_of(experts)}}, {{"map", bytes_of(map)}});
   for (std::size_t t = 0; t < map.rows(); ++t) {
     std::size_t chosen = 0;
     for (std::size_t e = 0; e < expert_count; ++e) chosen += is_chosen(t, e) ? 1 : 0;
@@ -74,7 +74,7 @@ void spread_weights(const matrix_view<const std::int32_t>& experts, const matrix
   constexpr const char* function = "to_dense_weights";
   require_extent(function, "dense", dense.rows(), "tokens", "experts", experts.rows());
   require_rows_of_tokens(function, "weights", weights, experts.columns(), "slots", "experts", experts.rows());
-  require_apart(function, {{"dense", range_of(dense)}}, {{"weights", range_of(weights)}});
+  require_apart(function, {{"dense", bytes_of(dense)}}, {{"weights", bytes_of(weights)}});
   check_map(function, experts, dense.columns(), "dense", dense);
   fill_zero(dense);
   for_each_choice(experts,
@@ -86,9 +86,9 @@ void pick_weights(const matrix_view<const Weight>& dense, const matrix_view<cons
                   const matrix_view<Weight>& weights) {
   constexpr const char* function = "from_dense_weights";
   require_extent(function, "dense", dense.rows(), "tokens", "experts", experts.rows());
-  require_memory_of(function, "dense", dense);
+  require_memory(function, "dense", dense);
   require_rows_of_tokens(function, "weights", weights, experts.columns(), "slots", "experts", experts.rows());
-  require_apart(function, {{"weights", range_of(weights)}}, {{"dense", range_of(dense)}});
+  require_apart(function, {{"weights", bytes_of(weights)}}, {{"dense", bytes_of(dense)}});
   check_map(function, experts, dense.columns(), "weights", weights);
   fill_zero(weights);
   for_each_choice(experts, [&](std::size_t t, std::size_t j, std::size_t e) { weights(t, j) = dense(t, e); });

@@ -15,21 +15,6 @@ DISTILL_INLINE void exchange_tokens(const exchange_job& job, std::size_t begin, 
 
 // ---- checks
 
-template <class Void>
-byte_range range_of(const untyped_matrix<Void>& m, std::size_t element_bytes) {
-  if (m.data == nullptr || m.rows == 0 || m.columns == 0) return {};
-  std::ptrdiff_t low = 0, high = 0;
-  for (const auto& [extent, stride] :
-       {std::pair{m.rows, m.row_stride}, std::pair{m.columns, m.column_stride}}) {
-    const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(extent) - 1) * stride;
-    (span < 0 ? low : high) += span;
-  }
-  const auto bytes = static_cast<std::ptrdiff_t>(element_bytes);
-  const auto origin = reinterpret_cast<std::uintptr_t>(m.data);
-  return {origin + static_cast<std::uintptr_t>(low * bytes),
-          origin + static_cast<std::uintptr_t>((high + 1) * bytes)};
-}
-
 // Rows at least as many as the order has, or exactly as many as there are tokens; and memory for them.
 struct exchange_checks {
   const char* function;
@@ -84,15 +69,15 @@ struct exchange_checks {
   // Side by side in one buffer is apart.
   void apart(const char* what, const output_matrix& out, const char* other, const input_matrix& in,
              std::size_t element_bytes) const {
-    if (!intersect(range_of(out, element_bytes), range_of(in, size_of(in.type)))) return;
+    if (!intersect(bytes_of(out, element_bytes), bytes_of(in, size_of(in.type)))) return;
     if (side_by_side(in, out)) return;
     throw layout_error(std::string(function) + ": " + what + " overlaps " + other);
   }
   void apart_from_order(const char* what, byte_range out) const {
     require_apart(function, {{what, out}},
-                  {{"order.offsets", range_of(order.offsets)},
-                   {"order.tokens", range_of(order.tokens)},
-                   {"order.rows", range_of(order.rows)}});
+                  {{"order.offsets", bytes_of(order.offsets)},
+                   {"order.tokens", bytes_of(order.tokens)},
+                   {"order.rows", bytes_of(order.rows)}});
   }
 };
 
@@ -137,9 +122,9 @@ DISTILL_INLINE void dispatch_tokens(const input_matrix& tokens, const expert_ord
                       " rows, the order has " + std::to_string(checks.rows));
   checks.memory("tokens", tokens, element_bytes);
   checks.memory("expert_rows", expert_rows, element_bytes);
-  require_apart(checks.function, {{"expert_rows", range_of(expert_rows, element_bytes)}},
-                {{"tokens", range_of(tokens, element_bytes)}});
-  checks.apart_from_order("expert_rows", range_of(expert_rows, element_bytes));
+  require_apart(checks.function, {{"expert_rows", bytes_of(expert_rows, element_bytes)}},
+                {{"tokens", bytes_of(tokens, element_bytes)}});
+  checks.apart_from_order("expert_rows", bytes_of(expert_rows, element_bytes));
   exchange_job job;
   job.kind = exchange_kind::dispatch;
   job.rows = order.rows;
@@ -165,7 +150,7 @@ DISTILL_INLINE void combine_tokens(const char* function, const input_matrix& exp
   if (!is_gradient) checks.assignments("weights", weights);
   checks.apart(out, tokens, in, expert_rows, size_of(tokens.type));
   if (!is_gradient) checks.apart(out, tokens, "weights", weights, size_of(tokens.type));
-  checks.apart_from_order(out, range_of(tokens, size_of(tokens.type)));
+  checks.apart_from_order(out, bytes_of(tokens, size_of(tokens.type)));
   exchange_job job;
   job.kind = exchange_kind::combine;
   job.rows = order.rows;
@@ -191,16 +176,16 @@ inline void check_backward_outputs(const exchange_checks& checks, const input_ma
     checks.apart("row_gradient", row_gradient, "weights", weights, row_bytes);
     if (!same_elements(expert_rows, row_gradient))
       checks.apart("row_gradient", row_gradient, "expert_rows", expert_rows, row_bytes);
-    checks.apart_from_order("row_gradient", range_of(row_gradient, row_bytes));
+    checks.apart_from_order("row_gradient", bytes_of(row_gradient, row_bytes));
   }
   if (weight_gradient.data != nullptr || weight_gradient.rows > 0) {
     checks.assignments("weight_gradient", weight_gradient);
     checks.apart("weight_gradient", weight_gradient, "token_gradient", token_gradient, weight_bytes);
     checks.apart("weight_gradient", weight_gradient, "weights", weights, weight_bytes);
     checks.apart("weight_gradient", weight_gradient, "expert_rows", expert_rows, weight_bytes);
-    checks.apart_from_order("weight_gradient", range_of(weight_gradient, weight_bytes));
-    require_apart(checks.function, {{"weight_gradient", range_of(weight_gradient, weight_bytes)}},
-                  {{"row_gradient", range_of(row_gradient, row_bytes)}});
+    checks.apart_from_order("weight_gradient", bytes_of(weight_gradient, weight_bytes));
+    require_apart(checks.function, {{"weight_gradient", bytes_of(weight_gradient, weight_bytes)}},
+                  {{"row_gradient", bytes_of(row_gradient, row_bytes)}});
   }
 }
 

@@ -3,7 +3,7 @@
 #include <distill/execution/executor.hpp>
 #include <distill/moe/expert_order.hpp>
 #include <distill/moe/token_exchange_job.hpp>
-#include <distill/view/as_view.hpp>
+#include <distill/view/written_to.hpp>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -32,17 +32,10 @@ void combine_tokens_backward(const input_matrix& token_gradient, const input_mat
 
 template <class X>
 output_matrix exchanged_to(X&& x) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_exchange_gradient_t>) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<X>, no_exchange_gradient_t>)
     return {};
-  } else {
-    const auto view = as_view(std::forward<X>(x));
-    constexpr bool writable = requires { output_matrix(view); };
-    static_assert(writable, "distill: the output must be writable, and this one is const");
-    if constexpr (writable)
-      return output_matrix(view);
-    else
-      return {};
-  }
+  else
+    return written_to(std::forward<X>(x));
 }
 
 // Elements that are only copied: a matrix of any of the four types, or integers such as 8-bit codes.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <distill/moe/gate_job.hpp>
-#include <distill/view/as_view.hpp>
+#include <distill/view/written_to.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -71,7 +71,7 @@ struct top_k_gate {
                 Gradient&& gradient, const gate_backward_options& options = {}) const {
     detail::route_backward(parameters(), "top_k_gate::backward", as_view(std::forward<Logits>(logits)),
                            of.experts, gradient_of(std::forward<WeightGradient>(weight_gradient)),
-                           written(std::forward<Gradient>(gradient)), false, options);
+                           detail::written_to(std::forward<Gradient>(gradient)), false, options);
   }
 
   /// The same at the chosen experts only, [tokens, k]; everywhere else it is 0. Not for softmax_then_top_k
@@ -82,7 +82,7 @@ struct top_k_gate {
     detail::route_backward(parameters(), "top_k_gate::backward_selected",
                            as_view(std::forward<Logits>(logits)), of.experts,
                            gradient_of(std::forward<WeightGradient>(weight_gradient)),
-                           written(std::forward<Gradient>(selected_gradient)), true, options);
+                           detail::written_to(std::forward<Gradient>(selected_gradient)), true, options);
   }
 
  private:
@@ -105,16 +105,6 @@ struct top_k_gate {
       return {};
     else
       return as_view(std::forward<X>(x));
-  }
-  template <class X>
-  static detail::output_matrix written(X&& x) {
-    const auto view = as_view(std::forward<X>(x));
-    constexpr bool writable = requires { detail::output_matrix(view); };
-    static_assert(writable, "distill: the gradient must be writable, and this one is const");
-    if constexpr (writable)
-      return detail::output_matrix(view);
-    else
-      return {};
   }
 };
 

@@ -1,9 +1,8 @@
 #pragma once
 
 #include <distill/numeric/softmax_options.hpp>
-#include <distill/view/as_view.hpp>
-#include <distill/view/untyped_matrix.hpp>
 #include <distill/view/vector_view.hpp>
+#include <distill/view/written_to.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 
@@ -41,17 +40,6 @@ struct softmax_job {
 /// Checks the arguments and runs the rows. No upstream: an empty matrix.
 void evaluate_softmax(softmax_kind kind, const input_matrix& input, const input_matrix& upstream,
                       const output_matrix& output, const softmax_options& options);
-
-template <class X>
-output_matrix written_to(X&& x) {
-  const auto view = as_view(std::forward<X>(x));
-  constexpr bool writable = requires { output_matrix(view); };
-  static_assert(writable, "distill: the output must be writable, and this one is const");
-  if constexpr (writable)
-    return output_matrix(view);
-  else
-    return {};
-}
 
 template <class T>
 matrix_view<T> as_column(const vector_view<T>& v) {

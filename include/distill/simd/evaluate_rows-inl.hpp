@@ -10,6 +10,7 @@
 #include <distill/simd/forward_kl_short-inl.hpp>
 #include <distill/simd/loss_lanes-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
+#include <distill/simd/ranking_rows-inl.hpp>
 #include <distill/simd/temperature_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
@@ -61,7 +62,7 @@ HWY_INLINE RowView<T> ReadRow(const row_job& job, size_t row, T* scratch) {
                      : RowAs<T>(job.teacher, row, ScratchRow(job, scratch, job.scratch.teacher));
   bool only_softmax = job.only_unresolved;
   for (size_t i = 0; i < job.term_count; ++i)
-    only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse;
+    only_softmax = only_softmax && job.terms[i].kind != loss_kind::logit_mse && !job.terms[i].ranks();
   if (only_softmax) {
     ShiftCopy(view.student, ScratchRow(job, scratch, job.scratch.student), view.classes);
     if (view.teacher != nullptr)
@@ -111,8 +112,11 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
       continue;
     }
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
-                                            : TermRow(d, term, view, row, rows, factor);
+    if (term.ranks())
+      job.loss(i, row) = RankingRow(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking), factor);
+    else
+      job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
+                                              : TermRow(d, term, view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;

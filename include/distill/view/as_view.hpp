@@ -1,6 +1,7 @@
 #pragma once
 
 #include <distill/view/matrix_like.hpp>
+#include <distill/view/untyped_matrix.hpp>
 #include <utility>
 
 namespace distill::inline DISTILL_ABI {
@@ -41,15 +42,19 @@ constexpr auto view_of(X& x) {
 ///
 /// Accepts matrix_view, Eigen objects with memory (both storage orders, Map, Ref, Block), xtensor containers,
 /// adaptors and strided views of rank 2, and mdspan-like types of rank 2. `std::span` and raw pointers enter
-/// through matrix_view's constructors. Lazy expressions and temporaries that own their elements do not compile.
+/// through matrix_view's constructors. What torch_matrix and dlpack_matrix return, whose element type is known at
+/// run time, passes as it is. Lazy expressions and temporaries that own their elements do not compile.
 /// @throws shape_error if the rank, where it is known only at run time, is not 2
 template <class X>
 constexpr auto as_view(X&& x) {
   using object = std::remove_reference_t<X>;
-  static_assert(matrix_like<object>,
+  constexpr bool is_untyped = detail::is_untyped_matrix<std::remove_const_t<object>>;
+  static_assert(is_untyped || matrix_like<object>,
                 "distill: this argument is not a matrix of float, double, bfloat16 or float16 in memory; "
                 "evaluate a lazy expression into a matrix first");
-  if constexpr (matrix_like<object>) {
+  if constexpr (is_untyped) {
+    return std::remove_const_t<object>(x);
+  } else if constexpr (matrix_like<object>) {
     static_assert(std::is_lvalue_reference_v<X> || !detail::owns_elements<std::remove_const_t<object>>(),
                   "distill: this argument is a temporary that owns its elements; give it a name first");
     return detail::view_of<object>(x);

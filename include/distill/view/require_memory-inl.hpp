@@ -3,9 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <distill/view/untyped_matrix.hpp>
-#include <string_view>
-#include <utility>
+#include <distill/view/memory_range-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 
@@ -25,32 +23,51 @@ void require_aligned(std::string_view name, std::string_view what, const untyped
                        std::to_string(size_of(m.type)) + "-byte elements");
 }
 
-inline void require_distinct_elements(std::string_view name, std::string_view what,
-                                      const output_matrix& output) {
-  if ((output.rows > 1 && output.row_stride == 0) || (output.columns > 1 && output.column_stride == 0))
+[[noreturn]] inline void throw_no_memory(std::string_view name, std::string_view what) {
+  throw layout_error(std::string(name) + ": " + std::string(what) + " has no memory");
+}
+template <class T>
+void require_memory(std::string_view name, std::string_view what, const matrix_view<T>& m) {
+  if (m.rows() > 0 && m.columns() > 0 && m.data_handle() == nullptr) throw_no_memory(name, what);
+}
+template <class T>
+void require_memory(std::string_view name, std::string_view what, const vector_view<T>& v) {
+  if (!v.empty() && v.data_handle() == nullptr) throw_no_memory(name, what);
+}
+template <class Void>
+void require_memory(std::string_view name, std::string_view what, const untyped_matrix<Void>& m) {
+  if (m.rows > 0 && m.columns > 0 && m.data == nullptr) throw_no_memory(name, what);
+  require_aligned(name, what, m);
+}
+
+inline void require_distinct(std::string_view name, std::string_view what, bool distinct) {
+  if (!distinct)
     throw layout_error(std::string(name) + ": " + std::string(what) +
                        " has a stride of 0, so its elements are not distinct");
 }
-
-struct byte_range {
-  std::uintptr_t begin = 0, end = 0;
-};
-
-template <class Void>
-byte_range bytes_of(const untyped_matrix<Void>& m) {
-  const auto bytes = static_cast<std::ptrdiff_t>(size_of(m.type));
-  std::ptrdiff_t low = 0, high = 0;
-  for (const auto& [extent, stride] :
-       {std::pair{m.rows, m.row_stride}, std::pair{m.columns, m.column_stride}}) {
-    const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(extent) - 1) * stride;
-    (span < 0 ? low : high) += span;
-  }
-  const auto origin = reinterpret_cast<std::uintptr_t>(m.data);
-  return {origin + static_cast<std::uintptr_t>(low * bytes),
-          origin + static_cast<std::uintptr_t>((high + 1) * bytes)};
+inline void require_distinct_elements(std::string_view name, std::string_view what,
+                                      const output_matrix& output) {
+  require_distinct(
+      name, what,
+      (output.rows <= 1 || output.row_stride != 0) && (output.columns <= 1 || output.column_stride != 0));
+}
+template <class T>
+void require_distinct_elements(std::string_view name, std::string_view what, const matrix_view<T>& m) {
+  const bool empty = m.rows() == 0 || m.columns() == 0;
+  require_distinct(name, what,
+                   empty || ((m.rows() == 1 || m.stride(0) != 0) && (m.columns() == 1 || m.stride(1) != 0)));
+}
+template <class T>
+void require_distinct_elements(std::string_view name, std::string_view what, const vector_view<T>& v) {
+  require_distinct(name, what, v.size() <= 1 || v.stride() != 0);
 }
 
-inline bool intersect(byte_range a, byte_range b) { return a.begin < b.end && b.begin < a.end; }
+// Memory that is there, each element once.
+template <class View>
+void require_output(std::string_view name, std::string_view what, const View& view) {
+  require_memory(name, what, view);
+  require_distinct_elements(name, what, view);
+}
 
 inline bool same_elements(const input_matrix& a, const output_matrix& b) {
   return a.data == b.data && a.type == b.type && (a.rows <= 1 || a.row_stride == b.row_stride) &&
@@ -84,12 +101,7 @@ inline void require_no_overlap(std::string_view name, std::string_view what, con
 inline void require_no_overlap(std::string_view name, std::string_view what, const void* data,
                                std::size_t size, std::ptrdiff_t byte_stride, std::size_t bytes,
                                std::string_view output_name, const output_matrix& output) {
-  if (size == 0) return;
-  const auto origin = reinterpret_cast<std::uintptr_t>(data);
-  const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(size) - 1) * byte_stride;
-  const byte_range range{origin + static_cast<std::uintptr_t>(span < 0 ? span : 0),
-                         origin + static_cast<std::uintptr_t>(span > 0 ? span : 0) + bytes};
-  if (intersect(range, bytes_of(output)))
+  if (intersect(bytes_of<1>(data, bytes, {size}, {byte_stride}), bytes_of(output)))
     throw layout_error(std::string(name) + ": " + std::string(output_name) + " overlaps " +
                        std::string(what));
 }

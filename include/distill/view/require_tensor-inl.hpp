@@ -9,14 +9,9 @@ namespace distill::inline DISTILL_ABI::detail {
 template <class Void>
 byte_range bytes_of(const untyped_tensor<Void>& x) {
   const auto bytes = static_cast<std::ptrdiff_t>(size_of(x.type));
-  std::ptrdiff_t low = 0, high = 0;
-  for (std::size_t i = 0; i < 4; ++i) {
-    const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(x.extents[i]) - 1) * x.strides[i];
-    (span < 0 ? low : high) += span;
-  }
-  const auto origin = reinterpret_cast<std::uintptr_t>(x.data);
-  return {origin + static_cast<std::uintptr_t>(low * bytes),
-          origin + static_cast<std::uintptr_t>((high + 1) * bytes)};
+  std::array<std::ptrdiff_t, 4> byte_strides = x.strides;
+  for (std::ptrdiff_t& stride : byte_strides) stride *= bytes;
+  return bytes_of<4>(x.data, size_of(x.type), x.extents, byte_strides);
 }
 
 // What is wrong with the memory itself; null where nothing is.
@@ -95,14 +90,5 @@ class sharing {
   dimension dimensions_[4] = {};
   std::size_t count_ = 0;
 };
-
-// `size` items of `bytes` bytes.
-inline byte_range bytes_of(const void* data, std::size_t size, std::ptrdiff_t byte_stride,
-                           std::size_t bytes) {
-  const auto origin = reinterpret_cast<std::uintptr_t>(data);
-  const std::ptrdiff_t span = (static_cast<std::ptrdiff_t>(size) - 1) * byte_stride;
-  return {origin + static_cast<std::uintptr_t>(span < 0 ? span : 0),
-          origin + static_cast<std::uintptr_t>(span > 0 ? span : 0) + bytes};
-}
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -68,6 +68,13 @@ inline constexpr bool is_tensor_view = false;
 template <class T>
 inline constexpr bool is_tensor_view<tensor_view<T>> = true;
 
+template <class Void>
+struct untyped_tensor;
+template <class X>
+inline constexpr bool is_untyped_tensor = false;
+template <class Void>
+inline constexpr bool is_untyped_tensor<untyped_tensor<Void>> = true;
+
 // An array of rank 4; or of rank 3, with a dimension of extent 1 put at `inserted`.
 template <class T, class Extent, class Stride>
 constexpr tensor_view<T> tensor_of(T* data, std::size_t rank, std::size_t inserted, Extent extent,
@@ -90,16 +97,17 @@ constexpr tensor_view<T> tensor_of(T* data, std::size_t rank, std::size_t insert
 
 /// Describes an array of rank 4 as a tensor_view, without copying: a tensor_view, an xtensor-like or
 /// mdspan-like array. An array of rank 3 gets a dimension of extent 1 at `inserted`: [batch, sequence, width]
-/// becomes [batch, 1, sequence, width].
+/// becomes [batch, 1, sequence, width]. What torch_tensor and dlpack_tensor return passes as it is.
 /// @throws shape_error if the rank, where it is known only at run time, is neither 4 nor 3
 template <std::size_t inserted = 1, class X>
 constexpr auto as_tensor(X&& x) {
   using object = std::remove_reference_t<X>;
+  constexpr bool is_untyped = detail::is_untyped_tensor<std::remove_const_t<object>>;
   static_assert(
-      xtensor_like<object> || mdspan_like<object>,
+      is_untyped || xtensor_like<object> || mdspan_like<object>,
       "distill: this argument is not an array of rank 4 in memory; evaluate a lazy expression first");
-  if constexpr (detail::is_tensor_view<std::remove_const_t<object>>) {
-    return x;
+  if constexpr (is_untyped || detail::is_tensor_view<std::remove_const_t<object>>) {
+    return std::remove_const_t<object>(x);
   } else if constexpr (xtensor_like<object> || mdspan_like<object>) {
     static_assert(std::is_lvalue_reference_v<X> || !detail::owns_elements<std::remove_const_t<object>>(),
                   "distill: this argument is a temporary that owns its elements; give it a name first");

@@ -22,17 +22,27 @@ struct untyped_matrix {
         row_stride(view.stride(0)),
         column_stride(view.stride(1)),
         type(element_traits<std::remove_const_t<T>>::type) {}
+  /// A view of mutable elements is a view of const ones.
+  template <class Other>
+    requires(std::is_const_v<Void> && std::is_same_v<Other, void>)
+  constexpr untyped_matrix(const untyped_matrix<Other>& other)
+      : data(other.data),
+        rows(other.rows),
+        columns(other.columns),
+        row_stride(other.row_stride),
+        column_stride(other.column_stride),
+        type(other.type) {}
 };
+
+template <class X>
+inline constexpr bool is_untyped_matrix = false;
+template <class Void>
+inline constexpr bool is_untyped_matrix<untyped_matrix<Void>> = true;
 
 using input_matrix = untyped_matrix<const void>;
 using output_matrix = untyped_matrix<void>;
 
 /// What was or will be written, to be read.
-inline input_matrix as_input(const output_matrix& m) {
-  input_matrix result;
-  result.data = m.data, result.rows = m.rows, result.columns = m.columns;
-  result.row_stride = m.row_stride, result.column_stride = m.column_stride, result.type = m.type;
-  return result;
-}
+inline input_matrix as_input(const output_matrix& m) { return m; }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -20,6 +20,11 @@ struct untyped_tensor {
         extents(view.extents()),
         strides(view.strides()),
         type(element_traits<std::remove_const_t<T>>::type) {}
+  /// A view of mutable elements is a view of const ones.
+  template <class Other>
+    requires(std::is_const_v<Void> && std::is_same_v<Other, void>)
+  constexpr untyped_tensor(const untyped_tensor<Other>& other)
+      : data(other.data), extents(other.extents), strides(other.strides), type(other.type) {}
 
   bool is_absent() const { return data == nullptr && extents[0] == 0; }
 
@@ -63,10 +68,6 @@ untyped_matrix<Void> transposed(untyped_matrix<Void> m) {
   return m;
 }
 
-inline input_tensor as_input(const output_tensor& x) {
-  input_tensor result;
-  result.data = x.data, result.extents = x.extents, result.strides = x.strides, result.type = x.type;
-  return result;
-}
+inline input_tensor as_input(const output_tensor& x) { return x; }
 
 }  // namespace distill::inline DISTILL_ABI::detail

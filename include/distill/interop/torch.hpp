@@ -1,0 +1,9 @@
+#pragma once
+
+// libtorch: tensors as views, its threads as an executor, and losses, adapters and gates
+// that its autograd can differentiate.
+#include <distill/interop/torch_adapter.hpp>
+#include <distill/interop/torch_executor.hpp>
+#include <distill/interop/torch_gate.hpp>
+#include <distill/interop/torch_loss.hpp>
+#include <distill/interop/torch_view.hpp>

@@ -1,0 +1,1 @@
+#include <distill/loss/correlation-inl.hpp>

@@ -1,0 +1,1 @@
+#include <distill/alignment/fsp-inl.hpp>

@@ -1,0 +1,1 @@
+#include <distill/loss/universal_logit-inl.hpp>
