@@ -50,6 +50,7 @@
 #include <distill/loss/ranking_logistic.hpp>
 #include <distill/loss/reverse_kl.hpp>
 #include <distill/loss/row_options.hpp>
+#include <distill/loss/row_temperature.hpp>
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>

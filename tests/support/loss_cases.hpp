@@ -35,6 +35,10 @@ struct pearson_chi2 {
   T slope(T p, T q) const {
     return 2 * (q - p) / p;
   }
+  template <class T>
+  T teacher_slope(T p, T q) const {
+    return (p - q) * (p + q) / (p * p);
+  }
 };
 
 /// One loss or a sum of them, callable like a loss.

@@ -11,18 +11,19 @@ namespace distill::inline DISTILL_ABI {
 /// Gradient: T_t q (u - Σ q u), u = (q^(α+β-1) - p^α q^(β-1)) / α, times weight / denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
+/// `teacher_temperature` is given;
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
-/// depend on the temperature. `alpha`, `beta`: any finite numbers; where α, β or α + β is 0 the value is the limit.
-/// (1, 0) is forward_kl, (0, 1) is reverse_kl, (½, ½) is four times the squared Hellinger distance.
+/// depend on the temperature. `alpha`, `beta`: any finite numbers; where α, β or α + β is 0 the value is the
+/// limit. (1, 0) is forward_kl, (0, 1) is reverse_kl, (½, ½) is four times the squared Hellinger distance.
 /// Special values: equal logits give exactly 0; a probability of 0 gives +inf where its power diverges.
-/// Cost: one pass over the inputs and one in cache; three exponentials per element where α + β = 1 and both are
-/// positive, else five. The gradient is written once.
-/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
-/// Source: Cichocki, Cruces, Amari 2011, Entropy 13(1); distillation: Wang et al. 2025, arXiv 2505.04560.
+/// Cost: one pass over the inputs and one in cache; three exponentials per element where α + β = 1 and both
+/// are positive, else five. The gradient is written once. Accuracy: `docs/performance.md`. Memory: two float
+/// rows per thread and O(rows), from the workspace. Source: Cichocki, Cruces, Amari 2011, Entropy 13(1);
+/// distillation: Wang et al. 2025, arXiv 2505.04560.
 struct alpha_beta {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
   double alpha = 0.5;
   double beta = 0.5;
@@ -36,13 +37,12 @@ struct alpha_beta {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::alpha_beta,
-            .name = "alpha_beta",
-            .temperature = temperature,
-            .teacher_temperature = teacher_temperature.value_or(temperature),
-            .temperature_squared = temperature_squared,
-            .alpha = alpha,
-            .beta = beta};
+    return loss_term{.kind = loss_kind::alpha_beta,
+                     .name = "alpha_beta",
+                     .temperature_squared = temperature_squared,
+                     .alpha = alpha,
+                     .beta = beta}
+        .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const alpha_beta&) const = default;
 };

@@ -56,9 +56,42 @@ inline void check_gradient(const char* name, const output_matrix& gradient, cons
                    rows.row_weights.stride() * 4, 4, "gradient", gradient);
   require_no_overlap(name, "row_values", rows.row_values.data_handle(), rows.row_values.size(),
                    rows.row_values.stride() * 8, 8, "gradient", gradient);
+  require_no_overlap(name, "temperature_slopes", rows.temperature_slopes.data_handle(),
+                     rows.temperature_slopes.size(), rows.temperature_slopes.stride() * 8, 8, "gradient",
+                     gradient);
 }
 
 // ---- rows
+
+inline void check_temperature_slopes(const char* name, std::span<const loss_term> terms,
+                                     const input_matrix& student, const vector_view<double>& slopes) {
+  if (slopes.empty()) return;
+  require_extent(name, "temperature_slopes", slopes.size(), "entries", "student", student.rows);
+  for (const loss_term& term : terms)
+    if (term.moves_with_temperature() && !term.has_temperature_slope())
+      throw parameter_error(std::string(term.name) + ": has no slope by the temperature" +
+                            (term.kind == loss_kind::user_divergence ? " without teacher_slope(p, q)" : "") +
+                            ", so temperature_slopes must be empty");
+}
+
+// The numbers of the rows that count.
+inline void check_row_temperatures(const loss_term& term, const char* what,
+                                   const std::optional<row_temperature>& given, const input_matrix& student,
+                                   const row_options& rows, const output_matrix& gradient) {
+  if (!given) return;
+  const vector_view<const float> temperatures = given->rows();
+  require_extent(term.name, what, temperatures.size(), "entries", "student", student.rows);
+  if (gradient.data != nullptr)
+    require_no_overlap(term.name, what, temperatures.data_handle(), temperatures.size(),
+                       temperatures.stride() * 4, 4, "gradient", gradient);
+  for (std::size_t row = 0; row < student.rows; ++row) {
+    const bool masked = !rows.row_weights.empty() && rows.row_weights[row] == 0;
+    if (masked || (term.needs_labels() && term.labels[row] == term.ignore_index)) continue;
+    const float temperature = temperatures[row];
+    if (!(temperature > 0 && std::isfinite(temperature)))
+      require_temperature(term.name, std::string(what) + "[" + std::to_string(row) + "]", temperature);
+  }
+}
 
 inline void check_rows(const char* name, std::size_t count, const row_options& rows) {
   if (!rows.row_weights.empty()) require_extent(name, "row_weights", rows.row_weights.size(), "entries", "student", count);
@@ -111,9 +144,17 @@ inline void check_arguments(const char* name, std::span<const loss_term> terms, 
     require_aligned(name, "teacher", teacher);
   }
   check_rows(name, student.rows, rows);
+  check_temperature_slopes(name, terms, student, rows.temperature_slopes);
   if (gradient.data != nullptr || gradient.rows > 0) check_gradient(name, gradient, student, teacher, rows);
   for (const loss_term& term : terms)
     if (term.needs_labels()) check_labels(term, student, rows, gradient);
+  for (const loss_term& term : terms) {
+    check_row_temperatures(term, "temperature", term.row_temperatures, student, rows, gradient);
+    // The teacher's are the student's unless given.
+    if (term.row_teacher_temperatures != term.row_temperatures)
+      check_row_temperatures(term, "teacher_temperature", term.row_teacher_temperatures, student, rows,
+                             gradient);
+  }
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

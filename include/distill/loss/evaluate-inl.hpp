@@ -7,6 +7,7 @@
 #include <cmath>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
+#include <distill/loss/loss_text-inl.hpp>
 #include <distill/loss/row_job.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
 
@@ -20,9 +21,6 @@ DISTILL_INLINE void evaluate_rows_float(const row_job& job, std::size_t begin, s
 DISTILL_INLINE void evaluate_rows_double(const row_job& job, std::size_t begin, std::size_t end,
                                          void* scratch);
 
-// Most losses an evaluation can hold.
-inline constexpr std::size_t most_terms = 8;
-
 DISTILL_INLINE bool has_ranking(const row_job& job) {
   for (std::size_t i = 0; i < job.term_count; ++i)
     if (job.terms[i].ranks()) return true;
@@ -34,7 +32,7 @@ DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
   if (has_ranking(job)) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence) return false;
+    if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
   return job.classes() <= few_classes || (strided && job.classes() <= most_strided_classes);
 }
@@ -48,8 +46,8 @@ bool is_contiguous_row_of(const untyped_matrix<Void>& m, element_type type) {
 DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute) {
   const element_type type = job.student.type;
   return compute == element_type::float32 && type == element_type::bfloat16 && job.term_count == 1 &&
-         job.terms[0].kind == loss_kind::forward_kl && is_contiguous_row_of(job.student, type) &&
-         is_contiguous_row_of(job.teacher, type) &&
+         job.temperature_slopes.empty() && job.terms[0].kind == loss_kind::forward_kl &&
+         is_contiguous_row_of(job.student, type) && is_contiguous_row_of(job.teacher, type) &&
          (job.gradient.data == nullptr || (is_contiguous_row_of(job.gradient, type) && !job.accumulate));
 }
 
@@ -57,6 +55,7 @@ DISTILL_INLINE bool reads_bfloat16_rows(const row_job& job, element_type compute
 DISTILL_INLINE bool has_short_rows(const row_job& job, element_type compute) {
   constexpr std::size_t most_short_classes = 512;
   if (job.across_rows || compute != element_type::float32 || job.classes() > most_short_classes) return false;
+  if (job.mixes_temperatures(job.terms[0])) return false;
   if (reads_bfloat16_rows(job, compute)) return true;
   return job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl &&
          is_contiguous_row_of(job.student, compute) && is_contiguous_row_of(job.teacher, compute) &&
@@ -74,8 +73,7 @@ DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
     if (term.kind == loss_kind::user_divergence || (term.needs_labels() && ++labels > 1)) return false;
     if (!term.compares_distributions()) continue;
     if (pair == nullptr) pair = &term;
-    if (term.temperature != pair->temperature || term.teacher_temperature != pair->teacher_temperature)
-      return false;
+    if (!term.shares_temperatures_with(*pair)) return false;
   }
   return pair != nullptr;
 }
@@ -111,8 +109,9 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
 // Walks all rows. The first `kept` bytes of the workspace hold the losses and stay.
 DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& executor, workspace& memory,
                         std::size_t kept) {
-  job.short_rows = has_short_rows(job, compute);
-  job.one_pair = has_one_pair(job, compute);
+  const bool only_slopes = !job.temperature_slopes.empty();
+  job.short_rows = !only_slopes && has_short_rows(job, compute);
+  job.one_pair = !only_slopes && has_one_pair(job, compute);
   job.scratch = plan_scratch(job, compute);
   const std::size_t bytes_per_row = job.classes() * (size_of(job.student.type) + size_of(job.teacher.type));
   const row_blocks blocks(executor, job.rows(), bytes_per_row);
@@ -126,6 +125,20 @@ DISTILL_INLINE void run(row_job& job, element_type compute, const executor_ref& 
     else
       evaluate_rows_float(job, begin, end, scratch);
   });
+}
+
+// A walk of its own, before a gradient may go over the student's logits.
+DISTILL_INLINE void run_temperature_slopes(row_job job, const vector_view<double>& slopes,
+                                           element_type compute, const executor_ref& executor,
+                                           workspace& memory) {
+  job.temperature_slopes = slopes;
+  job.gradient = {};
+  job.across_rows = false;
+  run(job, compute, executor, memory, 0);
+  if (compute == element_type::float64) return;
+  for (std::size_t row = 0; row < slopes.size() && !job.only_unresolved; ++row)
+    job.only_unresolved = !std::isfinite(slopes[row]);
+  if (job.only_unresolved) run(job, element_type::float64, executor, memory, 0);
 }
 
 DISTILL_INLINE bool any_unresolved(const row_job& job) {
@@ -202,34 +215,16 @@ DISTILL_INLINE double evaluate(const char* name, std::span<const loss_term> term
   workspace own;
   workspace& memory = rows.workspace != nullptr ? *rows.workspace : own;
   const std::size_t kept = detail::round_up_to_line(terms.size() * student.rows * sizeof(double));
-  detail::run(job, in_double ? element_type::float64 : element_type::float32, rows.executor, memory, kept);
+  const element_type compute = in_double ? element_type::float64 : element_type::float32;
+  if (!rows.temperature_slopes.empty())
+    detail::run_temperature_slopes(job, rows.temperature_slopes, compute, rows.executor, memory);
+  detail::run(job, compute, rows.executor, memory, kept);
   if (!in_double && detail::any_unresolved(job)) {
     job.only_unresolved = true;
     job.across_rows = false;
     detail::run(job, element_type::float64, rows.executor, memory, kept);
   }
   return detail::total_of(job, rows);
-}
-
-DISTILL_INLINE std::string to_string(const loss_term& term) {
-  std::string text = term.coefficient == 1 ? "" : detail::text_of(term.coefficient) + " * ";
-  text += term.name;
-  text += "{";
-  const auto field = [&](const char* key, double value) {
-    text += (text.back() == '{' ? "." : ", .") + std::string(key) + " = " + detail::text_of(value);
-  };
-  if (term.kind != loss_kind::logit_mse) field("temperature", term.temperature);
-  if (term.teacher_temperature != term.temperature) field("teacher_temperature", term.teacher_temperature);
-  if (term.kind == loss_kind::ranking_hinge) field("margin", term.margin);
-  if (term.ranks() && term.largest != 0) field("classes", static_cast<double>(term.largest));
-  const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
-  if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
-  if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);
-  if (term.needs_labels()) field("label_smoothing", term.label_smoothing);
-  if (term.needs_labels()) field("ignore_index", static_cast<double>(term.ignore_index));
-  if (!term.temperature_squared && term.needs_teacher() && term.kind != loss_kind::logit_mse && !term.ranks())
-    text += ", .temperature_squared = false";
-  return text + "}";
 }
 
 }  // namespace distill::inline DISTILL_ABI

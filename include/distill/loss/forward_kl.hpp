@@ -10,7 +10,8 @@ namespace distill::inline DISTILL_ABI {
 /// Gradient: T_t (q - p), times weight / denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
+/// `teacher_temperature` is given;
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature.
 /// Special values: equal logits give exactly 0 and a zero gradient; never negative. A logit of -inf is
@@ -19,8 +20,8 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 2.
 struct forward_kl {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
 
   /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
@@ -32,11 +33,9 @@ struct forward_kl {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::forward_kl,
-            .name = "forward_kl",
-            .temperature = temperature,
-            .teacher_temperature = teacher_temperature.value_or(temperature),
-            .temperature_squared = temperature_squared};
+    return loss_term{
+        .kind = loss_kind::forward_kl, .name = "forward_kl", .temperature_squared = temperature_squared}
+        .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const forward_kl&) const = default;
 };

@@ -11,17 +11,18 @@ namespace distill::inline DISTILL_ABI {
 /// Gradient: T_t (1 - β) q (a - Σ q a), a = log(q / m), times weight / denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
+/// `teacher_temperature` is given;
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
-/// depend on the temperature. `beta` (0 < β < 1): the teacher's share of the mixture. Value / β tends to forward_kl
-/// as β → 0, value / (1 - β) to reverse_kl as β → 1; the limits themselves are 0 and are rejected.
+/// depend on the temperature. `beta` (0 < β < 1): the teacher's share of the mixture. Value / β tends to
+/// forward_kl as β → 0, value / (1 - β) to reverse_kl as β → 1; the limits themselves are 0 and are rejected.
 /// Special values: finite for any finite logits and for -inf masks; equal logits give exactly 0.
-/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the gradient written once.
-/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
-/// Source: Agarwal et al. 2023, arXiv 2306.13649, section 2.
+/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the
+/// gradient written once. Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows),
+/// from the workspace. Source: Agarwal et al. 2023, arXiv 2306.13649, section 2.
 struct jensen_shannon {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
   double beta = 0.5;
 
@@ -34,12 +35,11 @@ struct jensen_shannon {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::jensen_shannon,
-            .name = "jensen_shannon",
-            .temperature = temperature,
-            .teacher_temperature = teacher_temperature.value_or(temperature),
-            .temperature_squared = temperature_squared,
-            .beta = beta};
+    return loss_term{.kind = loss_kind::jensen_shannon,
+                     .name = "jensen_shannon",
+                     .temperature_squared = temperature_squared,
+                     .beta = beta}
+        .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const jensen_shannon&) const = default;
 };

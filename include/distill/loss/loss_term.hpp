@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <distill/loss/label_view.hpp>
+#include <distill/loss/row_temperature.hpp>
 #include <optional>
 #include <type_traits>
 
@@ -26,14 +27,18 @@ enum class loss_kind {
   logit_mse
 };
 
-/// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per precision.
-/// The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not written where
-/// slope is null.
+/// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per
+/// precision. The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not
+/// written where slope is null. The other, null where the functor has none, writes df/dp.
 struct pointwise_function {
   double (*evaluate_float)(const void* functor, const float* p, const float* q, float* slope,
                            std::size_t count) = nullptr;
   double (*evaluate_double)(const void* functor, const double* p, const double* q, double* slope,
                             std::size_t count) = nullptr;
+  void (*teacher_slope_float)(const void* functor, const float* p, const float* q, float* slope,
+                              std::size_t count) = nullptr;
+  void (*teacher_slope_double)(const void* functor, const double* p, const double* q, double* slope,
+                               std::size_t count) = nullptr;
   alignas(double) unsigned char functor[32] = {};
 };
 
@@ -53,6 +58,9 @@ struct loss_term {
   pointwise_function function = {};
   double margin = 0;
   std::size_t largest = 0;  ///< how many of the teacher's largest logits are compared; 0: all
+  /// In place of the two numbers where each row has its own.
+  std::optional<row_temperature> row_temperatures = std::nullopt;
+  std::optional<row_temperature> row_teacher_temperatures = std::nullopt;
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
   /// Whether it sees no more of the teacher than the order of its logits.
@@ -63,7 +71,51 @@ struct loss_term {
     return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence &&
            !ranks();
   }
-  /// The factor on value and gradient.
+  /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
+  bool moves_with_temperature() const {
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse;
+  }
+  bool has_temperature_slope() const {
+    switch (kind) {
+      case loss_kind::forward_kl:
+      case loss_kind::reverse_kl:
+      case loss_kind::jensen_shannon:
+      case loss_kind::skewed_forward_kl:
+      case loss_kind::skewed_reverse_kl:
+      case loss_kind::total_variation:
+      case loss_kind::alpha_beta:
+      case loss_kind::soft_cross_entropy:
+        return true;
+      case loss_kind::user_divergence:
+        return function.teacher_slope_float != nullptr;
+      default:
+        return false;
+    }
+  }
+  bool varies_by_row() const { return row_temperatures || row_teacher_temperatures; }
+  double temperature_of(std::size_t row) const {
+    return row_temperatures ? (*row_temperatures)[row] : temperature;
+  }
+  double teacher_temperature_of(std::size_t row) const {
+    return row_teacher_temperatures ? (*row_teacher_temperatures)[row] : teacher_temperature;
+  }
+  bool shares_temperatures_with(const loss_term& other) const {
+    return temperature == other.temperature && teacher_temperature == other.teacher_temperature &&
+           row_temperatures == other.row_temperatures &&
+           row_teacher_temperatures == other.row_teacher_temperatures;
+  }
+  /// The teacher's are the student's unless given.
+  loss_term with_temperatures(const row_temperature& student,
+                              const std::optional<row_temperature>& teacher) const {
+    loss_term result = *this;
+    result.temperature = student.number();
+    if (student.is_per_row()) result.row_temperatures = student;
+    const row_temperature of_teacher = teacher.value_or(student);
+    result.teacher_temperature = of_teacher.number();
+    if (of_teacher.is_per_row()) result.row_teacher_temperatures = of_teacher;
+    return result;
+  }
+  /// The factor on value and gradient; as the numbers above, of no meaning where each row has its own.
   double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
 };
 

@@ -10,16 +10,17 @@ namespace distill::inline DISTILL_ABI {
 /// Gradient: T_t q (log(q / p) - Σ q log(q / p)), times weight / denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
+/// `teacher_temperature` is given;
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature.
-/// Special values: as forward_kl with the roles exchanged: q > 0 where p = 0 gives +inf and a NaN gradient row.
-/// Cost: one pass over the inputs and one in cache, two exponentials per element, the gradient written once.
-/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
+/// Special values: as forward_kl with the roles exchanged: q > 0 where p = 0 gives +inf and a NaN gradient
+/// row. Cost: one pass over the inputs and one in cache, two exponentials per element, the gradient written
+/// once. Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
 /// Source: Gu et al. 2023, arXiv 2306.08543.
 struct reverse_kl {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
 
   /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
@@ -31,11 +32,9 @@ struct reverse_kl {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::reverse_kl,
-            .name = "reverse_kl",
-            .temperature = temperature,
-            .teacher_temperature = teacher_temperature.value_or(temperature),
-            .temperature_squared = temperature_squared};
+    return loss_term{
+        .kind = loss_kind::reverse_kl, .name = "reverse_kl", .temperature_squared = temperature_squared}
+        .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const reverse_kl&) const = default;
 };

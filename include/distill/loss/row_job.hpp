@@ -5,6 +5,9 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
+/// Most losses an evaluation can hold.
+inline constexpr std::size_t most_terms = 8;
+
 /// Which scratch rows of the compute type a worker has, by index; -1: none.
 struct scratch_rows {
   int student = -1,
@@ -17,6 +20,24 @@ struct scratch_rows {
   std::size_t pitch = 0;  // elements from one row to the next
 
   int append() { return count++; }
+};
+
+/// A loss with the temperatures of one row at a time: itself, where all rows have the same.
+class row_term {
+ public:
+  explicit row_term(const loss_term& term) : term_(term) {
+    if (term.varies_by_row()) own_ = term;
+  }
+  const loss_term& at(std::size_t row) {
+    if (!own_) return term_;
+    own_->temperature = term_.temperature_of(row);
+    own_->teacher_temperature = term_.teacher_temperature_of(row);
+    return *own_;
+  }
+
+ private:
+  const loss_term& term_;
+  std::optional<loss_term> own_;
 };
 
 /// What a ranking loss takes beside the exponentials' rows, in elements: three rows to select from, with room for
@@ -32,6 +53,7 @@ struct row_job {
   vector_view<const float> weights;
   const double* factors = nullptr;  // [term_count] coefficient / denominator, on the gradient
   double* losses = nullptr;         // [term_count][rows] out: value of each row before weight and coefficient
+  vector_view<double> temperature_slopes;  // out, instead of losses and gradient, unless it is empty
   bool accumulate = false;
   bool across_rows = false;      // few or strided classes: one row per SIMD lane
   bool short_rows = false;       // forward_kl on rows worth batching
@@ -46,6 +68,18 @@ struct row_job {
   double& loss(std::size_t term, std::size_t row) const { return losses[term * rows() + row]; }
   bool counts(const loss_term& term, std::size_t row) const {
     return weight(row) != 0 && !(term.needs_labels() && term.labels[row] == term.ignore_index);
+  }
+  /// Whether teacher and student have one temperature in some rows and two in others: what takes several rows
+  /// at once needs them alike.
+  bool mixes_temperatures(const loss_term& term) const {
+    if (!term.varies_by_row() || term.row_temperatures == term.row_teacher_temperatures) return false;
+    if (classes() == 1) return false;  // no temperature matters
+    bool any_one = false, any_two = false;
+    for (std::size_t row = 0; row < rows(); ++row) {
+      if (!counts(term, row)) continue;
+      (term.temperature_of(row) == term.teacher_temperature_of(row) ? any_one : any_two) = true;
+    }
+    return any_one && any_two;
   }
 };
 

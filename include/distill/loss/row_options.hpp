@@ -27,6 +27,13 @@ struct row_options {
   std::optional<double> denominator = std::nullopt;
   /// [rows] out: weight times value of each row, before the division; 0 for masked rows.
   vector_view<double> row_values = {};
+  /// [rows] out: the derivative of the loss by the temperature of each row, that of student and teacher moving
+  /// together; T² factor, weight, coefficient and denominator included. 0 for masked rows, NaN where a value is
+  /// not finite. The sum is the derivative by a temperature that all rows share. It is that of all losses with
+  /// a teacher and a temperature: cross_entropy, whose temperature is its own, and logit_mse have no part in it.
+  /// Takes a walk over the rows of its own; value and gradient are the same bits with or without.
+  /// parameter_error for a loss that does not know its slope. See docs/concepts/temperature.md.
+  vector_view<double> temperature_slopes = {};
   /// Add to the gradient buffer instead of overwriting it.
   bool accumulate = false;
   executor_ref executor = {};

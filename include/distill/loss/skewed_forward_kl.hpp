@@ -6,20 +6,20 @@ namespace distill::inline DISTILL_ABI {
 
 /// Skewed forward Kullback-Leibler divergence: the student is mixed with the teacher before comparing.
 ///
-/// Row value: T_s T_t KL(p || m), m = α p + (1 - α) q, p = softmax(teacher / T_t), q = softmax(student / T_s).
-/// Gradient: T_t q (u - Σ q u), u = -(1 - α) p / m, times weight / denominator.
-/// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
-/// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is given;
+/// Row value: T_s T_t KL(p || m), m = α p + (1 - α) q, p = softmax(teacher / T_t), q = softmax(student /
+/// T_s). Gradient: T_t q (u - Σ q u), u = -(1 - α) p / m, times weight / denominator. Shapes: student,
+/// teacher and gradient [rows, classes], any strides; element types may differ. Nats. Throws: shape_error,
+/// parameter_error, layout_error, before anything is written. Options: `temperature` (finite, > 0; one, or
+/// one per row) of the student, and of the teacher unless `teacher_temperature` is given;
 /// `temperature_squared`: multiply value and gradient by T_student * T_teacher, so that their size does not
 /// depend on the temperature. `alpha` (0 <= α < 1): the teacher's share of the mixture; 0 is forward_kl.
 /// Special values: for α > 0 finite wherever the student is 0; equal logits give exactly 0.
-/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the gradient written once.
-/// Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows), from the workspace.
-/// Source: Ko et al. 2024, arXiv 2402.03898, section 3.
+/// Cost: one pass over the inputs and one in cache, two exponentials and a logarithm per element, the
+/// gradient written once. Accuracy: `docs/performance.md`. Memory: two float rows per thread and O(rows),
+/// from the workspace. Source: Ko et al. 2024, arXiv 2402.03898, section 3.
 struct skewed_forward_kl {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
   double alpha = 0.1;
 
@@ -32,12 +32,11 @@ struct skewed_forward_kl {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::skewed_forward_kl,
-            .name = "skewed_forward_kl",
-            .temperature = temperature,
-            .teacher_temperature = teacher_temperature.value_or(temperature),
-            .temperature_squared = temperature_squared,
-            .alpha = alpha};
+    return loss_term{.kind = loss_kind::skewed_forward_kl,
+                     .name = "skewed_forward_kl",
+                     .temperature_squared = temperature_squared,
+                     .alpha = alpha}
+        .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const skewed_forward_kl&) const = default;
 };

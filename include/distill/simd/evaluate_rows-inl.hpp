@@ -11,6 +11,7 @@
 #include <distill/simd/loss_lanes-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
 #include <distill/simd/ranking_rows-inl.hpp>
+#include <distill/simd/temperature_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -52,9 +53,8 @@ HWY_INLINE void ShiftCopy(const T* row, T* copy, size_t classes) {
 }
 
 template <class T>
-HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
-  const hn::ScalableTag<T> d;
-  RowView<T> view;
+HWY_INLINE RowView<T> ReadRow(const row_job& job, size_t row, T* scratch) {
+  RowView<T> view = {};
   view.classes = job.classes();
   view.student = RowAs<T>(job.student, row, ScratchRow(job, scratch, job.scratch.student));
   view.teacher = job.teacher.data == nullptr
@@ -68,11 +68,41 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
     if (view.teacher != nullptr)
       ShiftCopy(view.teacher, ScratchRow(job, scratch, job.scratch.teacher), view.classes);
   }
+  return view;
+}
+
+// The slopes of all terms that count in a row.
+template <class T>
+HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scratch) {
+  double& slope = job.temperature_slopes[row];
+  if (job.only_unresolved && std::isfinite(slope)) return;
+  slope = 0;
+  if (job.weight(row) == 0) return;
+  const hn::ScalableTag<T> d;
+  const RowView<T> view = ReadRow(job, row, scratch);
+  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  for (size_t i = 0; i < job.term_count; ++i) {
+    if (!job.counts(job.terms[i], row) || !job.terms[i].moves_with_temperature()) continue;
+    const double factor = job.factors[i] * static_cast<double>(job.weight(row));
+    slope += factor * TemperatureSlopeRow(d, detail::row_term(job.terms[i]).at(row), view, rows);
+  }
+}
+
+// A term that has a temperature for each row.
+template <class D>
+HWY_NOINLINE double VaryingTermRow(D d, const loss_term& term, const RowView<Real<D>>& view, size_t row,
+                                   const RowScratch<Real<D>>& rows, double factor) {
+  return TermRow(d, detail::row_term(term).at(row), view, row, rows, factor);
+}
+
+template <class T>
+HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
+  const hn::ScalableTag<T> d;
+  RowView<T> view = ReadRow(job, row, scratch);
   T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
   view.gradient = job.gradient.data == nullptr ? nullptr
                   : copy != nullptr            ? copy
                                                : GradientRowInPlace<T>(job, row);
-  view.add = false;
   const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
@@ -82,9 +112,11 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
       continue;
     }
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    job.loss(i, row) = term.ranks()
-                           ? RankingRow(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking), factor)
-                           : TermRow(d, term, view, row, rows, factor);
+    if (term.ranks())
+      job.loss(i, row) = RankingRow(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking), factor);
+    else
+      job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
+                                              : TermRow(d, term, view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;
@@ -177,33 +209,31 @@ HWY_INLINE void StoreLane(D d, const row_job& job, size_t row, size_t lane, cons
 }
 
 template <class D>
-HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
-                          const Real<D>* labels, double* values) {
-  const bool same = term.temperature == term.teacher_temperature;
-  const auto slope = hn::Mul(factor, hn::Set(d, static_cast<Real<D>>(term.scale() / term.temperature)));
+HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneNumbers<D>& numbers, const LaneRows<D>& rows,
+                          hn::Vec<D> factor, const Real<D>* labels, double* values) {
+  const auto slope = hn::Mul(factor, hn::Load(d, numbers.slope));
   switch (term.kind) {
     case loss_kind::cross_entropy:
-      return CrossEntropyLanes(d, term, rows, slope, labels, values);
+      return CrossEntropyLanes(d, term, numbers, rows, slope, labels, values);
     case loss_kind::logit_mse:
       return LogitMseLanes(d, rows, factor, values);
     case loss_kind::forward_kl:
-      if (same) return ForwardKlLanes<true>(d, term, rows, slope, values);
-      return ForwardKlLanes<false>(d, term, rows, slope, values);
+      if (numbers.same) return ForwardKlLanes<true>(d, numbers, rows, slope, values);
+      return ForwardKlLanes<false>(d, numbers, rows, slope, values);
     default:
       break;
   }
   WithPointwise(term, [&](auto op) HWY_ATTR {
-    if (same)
-      PointwiseLanes<true>(op, d, term, rows, slope, values);
+    if (numbers.same)
+      PointwiseLanes<true>(op, d, numbers, rows, slope, values);
     else
-      PointwiseLanes<false>(op, d, term, rows, slope, values);
+      PointwiseLanes<false>(op, d, numbers, rows, slope, values);
   });
 }
 
-template <class T>
-HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* scratch) {
-  const hn::ScalableTag<T> d;
-  using D = decltype(d);
+template <class D, class T = Real<D>>
+HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count, LaneNumbers<D>* numbers,
+                              T* scratch) {
   const size_t lanes = hn::Lanes(d), pitch = job.scratch.pitch;
   // Every lane counts for every term, and as much.
   bool all_alike = job.weights.empty();
@@ -216,7 +246,7 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   };
   bool all = true;
   for (size_t r = 0; r < count && !all_alike; ++r) all = all && takes_part(row + r);
-  LaneRows<std::remove_const_t<D>> rows;
+  LaneRows<D> rows;
   rows.classes = job.classes();
   rows.exponentials = scratch;
   rows.others = scratch + pitch;
@@ -230,9 +260,10 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
   bool direct = all && count == lanes;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
+    if (term.varies_by_row()) numbers[i].Set(d, job, term, row, count);
     if (all_alike && count == lanes) {
       const auto factor = hn::Set(d, static_cast<T>(job.factors[i]));
-      TermLanes(d, term, rows, factor, labels, values);
+      TermLanes(d, term, numbers[i], rows, factor, labels, values);
       rows.add = true;
       direct = direct && AllLanesFinite(d, values);
       std::copy_n(values, lanes, &job.loss(i, row));
@@ -243,7 +274,7 @@ HWY_NOINLINE void TermsOfTile(const row_job& job, size_t row, size_t count, T* s
       factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
       if (term.needs_labels() && counts) labels[r] = static_cast<T>(term.labels[row + r]);
     }
-    TermLanes(d, term, rows, hn::LoadU(d, factors), labels, values);
+    TermLanes(d, term, numbers[i], rows, hn::LoadU(d, factors), labels, values);
     rows.add = true;
     for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
     direct = direct && AllLanesFinite(d, values);
@@ -277,6 +308,10 @@ HWY_INLINE void ForwardKlRange(const row_job& job, size_t begin, size_t end, flo
 
 template <class T>
 HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* scratch) {
+  if (!job.temperature_slopes.empty()) {
+    for (size_t row = begin; row < end; ++row) TemperatureSlopesOfRow(job, row, scratch);
+    return;
+  }
   if constexpr (sizeof(T) == 4) {
     if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
       const hn::ScalableTag<float> d;
@@ -290,9 +325,12 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
     }
   }
   if (job.across_rows) {
-    const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+    const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d);
+    LaneNumbers<std::remove_const_t<decltype(d)>> numbers[detail::most_terms];
+    for (size_t i = 0; i < job.term_count; ++i) numbers[i].Set(d, job.terms[i]);
     for (size_t row = begin; row < end; row += lanes)
-      TermsOfTile(job, row, HWY_MIN(lanes, end - row), scratch);
+      TermsOfTile(d, job, row, HWY_MIN(lanes, end - row), numbers, scratch);
     return;
   }
   for (size_t row = begin; row < end; ++row) {

@@ -21,11 +21,11 @@ class ForwardKlRows : private PairRows<D, Student, Teacher, Gradient> {
   using Base = PairRows<D, Student, Teacher, Gradient>;
   using Base::gradient_;
   using Base::job_;
+  using Base::pair_;
   using typename Base::T;
 
  public:
-  ForwardKlRows(const row_job& job, T* HWY_RESTRICT scratch)
-      : Base(job, job.terms[0], scratch), term_(job.terms[0]) {}
+  ForwardKlRows(const row_job& job, T* HWY_RESTRICT scratch) : Base(job, job.terms[0], scratch) {}
 
   void Run(size_t begin, size_t end) {
     const bool gradient = job_.gradient.data != nullptr;
@@ -55,10 +55,12 @@ class ForwardKlRows : private PairRows<D, Student, Teacher, Gradient> {
     if (!resolved) return;
     unflushed_[unflushed_count_] = row;
     excess_[unflushed_count_] = result.excess;
+    const loss_term& term = pair_.at(row);
+    scale_[unflushed_count_] = term.scale();
     if (++unflushed_count_ == kRowsPerFlush) FlushValues();
     if constexpr (kStore) {
       const double factor =
-          job_.factors[0] * static_cast<double>(job_.weight(row)) * term_.scale() / term_.temperature;
+          job_.factors[0] * static_cast<double>(job_.weight(row)) * term.scale() / term.temperature;
       gradient_.Start(
           row, {.other_factor = result.other_norm * factor, .teacher_factor = result.teacher_norm * factor});
     }
@@ -71,17 +73,16 @@ class ForwardKlRows : private PairRows<D, Student, Teacher, Gradient> {
     for (size_t i = unflushed_count_; i % lanes != 0; ++i) excess_[i] = 0;
     for (size_t i = 0; i < unflushed_count_; i += lanes)
       hn::StoreU(Log1p(dd, hn::LoadU(dd, excess_ + i)), dd, excess_ + i);
-    const double scale = term_.scale();
     for (size_t i = 0; i < unflushed_count_; ++i) {
       double& loss = job_.loss(0, unflushed_[i]);
-      loss = HWY_MAX(loss + excess_[i], 0.0) * scale;
+      loss = HWY_MAX(loss + excess_[i], 0.0) * scale_[i];
     }
     unflushed_count_ = 0;
   }
 
-  const loss_term& term_;
   size_t unflushed_count_ = 0;
   size_t unflushed_[kRowsPerFlush];
+  double scale_[kRowsPerFlush];
   double excess_[kRowsPerFlush + HWY_MAX_BYTES / sizeof(double)];
 };
 

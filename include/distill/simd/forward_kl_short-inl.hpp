@@ -81,9 +81,11 @@ class ForwardKlShortRows {
 
  public:
   ForwardKlShortRows(const row_job& job, T* HWY_RESTRICT scratch)
-      : job_(job), term_(job.terms[0]), n_(job.classes()), scratch_(scratch), long_rows_(job, scratch) {
+      : job_(job), pair_(job.terms[0]), n_(job.classes()), scratch_(scratch), long_rows_(job, scratch) {
     // As many rows as stay in the first-level cache with their exponentials and gradients.
     batch_ = HWY_MIN(hn::Lanes(d), n_ <= 160 ? size_t{16} : n_ <= 256 ? size_t{8} : size_t{4});
+    if (!job.terms[0].varies_by_row())
+      for (size_t r = 0; r < kMaxLanes; ++r) numbers_.Set(r, job.terms[0], job.factors[0]);
   }
 
   void Run(size_t begin, size_t end) {
@@ -106,8 +108,10 @@ class ForwardKlShortRows {
 
  private:
   void Batch(const size_t* rows, size_t count) {
-    const bool same = term_.temperature == term_.teacher_temperature, store = job_.gradient.data != nullptr;
-    if (same)
+    if (job_.terms[0].varies_by_row())
+      for (size_t r = 0; r < count; ++r) numbers_.Set(r, pair_.at(rows[r]), job_.factors[0]);
+    const bool store = job_.gradient.data != nullptr;
+    if (numbers_.same)
       store ? Evaluate<true, true>(rows, count) : Evaluate<true, false>(rows, count);
     else
       store ? Evaluate<false, true>(rows, count) : Evaluate<false, false>(rows, count);
@@ -127,6 +131,27 @@ class ForwardKlShortRows {
   T* Exponentials(size_t r) const { return scratch_ + 2 * r * job_.scratch.pitch; }
   T* Others(size_t r) const { return Exponentials(r) + job_.scratch.pitch; }
 
+  // The temperatures of the rows of a batch, one per lane: all rows have one for teacher and student, or
+  // none.
+  struct Numbers {
+    HWY_ALIGN T teacher_scale[kMaxLanes] = {};
+    HWY_ALIGN T student_scale[kMaxLanes] = {};
+    HWY_ALIGN T slope[kMaxLanes] = {};            // on q - p, but for the weight
+    HWY_ALIGN double ratio_unit[kMaxLanes] = {};  // of log2 ratios in form kApart
+    HWY_ALIGN double scale[kMaxLanes] = {};
+    bool same = false;
+
+    void Set(size_t r, const loss_term& term, double factor) {
+      const PairScale<T> pair = ScaleOf<T>(term);
+      teacher_scale[r] = pair.teacher_scale;
+      student_scale[r] = pair.student_scale;
+      slope[r] = static_cast<T>(factor * term.scale() / term.temperature);
+      scale[r] = term.scale();
+      same = term.temperature == term.teacher_temperature;
+      ratio_unit[r] = same ? static_cast<double>(pair.teacher_scale) : 1;
+    }
+  };
+
   // Origins of all rows, one per lane, and which of them are close from the start.
   struct Origins {
     HWY_ALIGN T teacher[kMaxLanes];
@@ -136,10 +161,11 @@ class ForwardKlShortRows {
   };
 
   template <bool kSame>
-  HWY_INLINE void FindOrigins(const size_t* rows, size_t count, const PairScale<T>& scale, Origins& origins) {
-    const V lowest = hn::Neg(hn::Inf(d)), teacher_scale = hn::Set(d, scale.teacher_scale);
-    const V student_scale = hn::Set(d, scale.student_scale);
+  HWY_INLINE void FindOrigins(const size_t* rows, size_t count, Origins& origins) {
+    const V lowest = hn::Neg(hn::Inf(d));
     for (size_t r = 0; r < count; ++r) {
+      [[maybe_unused]] const V of_teacher = hn::Set(d, numbers_.teacher_scale[r]);
+      [[maybe_unused]] const V of_student = hn::Set(d, numbers_.student_scale[r]);
       const Teacher* t = RowOf<Teacher>(job_.teacher, rows[r]);
       const Student* z = RowOf<Student>(job_.student, rows[r]);
       V teacher_maximum = lowest, student_maximum = lowest, ratio_maximum = lowest,
@@ -149,7 +175,7 @@ class ForwardKlShortRows {
         const V tv = LoadAs(d, t + j), zv = LoadAs(d, z + j);
         teacher_maximum = hn::Max(teacher_maximum, tv);
         student_maximum = hn::Max(student_maximum, zv);
-        const V ratio = kSame ? hn::Sub(tv, zv) : hn::MulSub(tv, teacher_scale, hn::Mul(zv, student_scale));
+        const V ratio = kSame ? hn::Sub(tv, zv) : hn::MulSub(tv, of_teacher, hn::Mul(zv, of_student));
         ratio_maximum = hn::Max(ratio_maximum, ratio);
         ratio_minimum = hn::Min(ratio_minimum, ratio);
       }
@@ -167,6 +193,8 @@ class ForwardKlShortRows {
     const V lowest_origin = hn::Set(d, T{-3e38f});  // a row of -inf must not make the origin infinite
     const V t = hn::Max(lowest_origin, teacher_.Reduced(d, count, maximum));
     const V z = hn::Max(lowest_origin, student_.Reduced(d, count, maximum));
+    const V teacher_scale = hn::Load(d, numbers_.teacher_scale),
+            student_scale = hn::Load(d, numbers_.student_scale);
     const V range = hn::Sub(ratio_.Reduced(d, count, maximum), minimum_.Reduced(d, count, minimum));
     const V teacher_origin = hn::Neg(hn::Mul(t, teacher_scale)),
             student_origin = hn::Neg(hn::Mul(z, student_scale));
@@ -202,13 +230,12 @@ class ForwardKlShortRows {
 
   template <bool kSame, bool kStore>
   HWY_NOINLINE void Evaluate(const size_t* rows, size_t count) {
-    const PairScale<T> scale = ScaleOf<T>(term_);
     Origins origins = {};
-    FindOrigins<kSame>(rows, count, scale, origins);
+    FindOrigins<kSame>(rows, count, origins);
     for (size_t r = 0; r < count; ++r) {
-      const PairScaleVectors<V> vectors{hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale),
-                                        hn::Set(d, origins.teacher[r]), hn::Set(d, origins.student[r]),
-                                        hn::Set(d, origins.ratio[r])};
+      const PairScaleVectors<V> vectors{hn::Set(d, numbers_.teacher_scale[r]),
+                                        hn::Set(d, numbers_.student_scale[r]), hn::Set(d, origins.teacher[r]),
+                                        hn::Set(d, origins.student[r]), hn::Set(d, origins.ratio[r])};
       const auto sums = origins.close[r] != 0 ? StreamRow<Form::kClose, kSame, kStore>(r, rows[r], vectors)
                                               : StreamRow<Form::kApart, kSame, kStore>(r, rows[r], vectors);
       teacher_.Set(d, r, sums.teacher);
@@ -216,7 +243,7 @@ class ForwardKlShortRows {
       ratio_.Set(d, r, sums.weighted);
     }
     Results results = {};
-    Resolve<kSame>(rows, count, scale, origins, results);
+    Resolve(rows, count, origins, results);
     if constexpr (kStore)
       for (size_t r = 0; r < count; ++r)
         if (!results.fallback[r])
@@ -232,9 +259,7 @@ class ForwardKlShortRows {
   };
 
   // From sums to losses and gradient factors; see forward_kl-inl.hpp for the formulas.
-  template <bool kSame>
-  HWY_INLINE void Resolve(const size_t* rows, size_t count, const PairScale<T>& scale, const Origins& origins,
-                          Results& results) {
+  HWY_INLINE void Resolve(const size_t* rows, size_t count, const Origins& origins, Results& results) {
     const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
     const V one = hn::Set(d, T{1});
     const V close_lanes = hn::Load(d, origins.close);
@@ -250,9 +275,7 @@ class ForwardKlShortRows {
     const V student = hn::IfThenElse(close, hn::Add(teacher, other), other);
     const V difference = hn::IfThenElse(close, other, hn::Sub(other, teacher));
     const V norm = hn::Div(one, student);
-    const V factor = hn::Mul(
-        hn::Mul(weights, hn::Set(d, static_cast<T>(job_.factors[0] * term_.scale() / term_.temperature))),
-        norm);
+    const V factor = hn::Mul(hn::Mul(weights, hn::Load(d, numbers_.slope)), norm);
     // q - p = other * other_factor + teacher * teacher_factor, up to the factor.
     hn::Store(factor, d, results.other_factor);
     const V toward = hn::IfThenElse(close, difference, student);
@@ -263,12 +286,12 @@ class ForwardKlShortRows {
     origin.Add(d, hn::IfThenZeroElse(close, hn::Neg(hn::Load(d, origins.student))));
     close_sum.Add(d, close_lanes);
     const typename LaneSums<D>::Wide wide;
-    const double unit_apart = kSame ? static_cast<double>(scale.teacher_scale) : 1;
     HWY_ALIGN double values[kMaxLanes] = {};
     StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
       const auto inverse = hn::Div(hn::Set(wide, 1.0), teacher_sum.template Part<part()>());
-      const auto unit = hn::IfThenElse(hn::Eq(close_sum.template Part<part()>(), hn::Zero(wide)),
-                                       hn::Set(wide, unit_apart), hn::Set(wide, 1.0));
+      const auto unit =
+          hn::IfThenElse(hn::Eq(close_sum.template Part<part()>(), hn::Zero(wide)),
+                         hn::LoadU(wide, numbers_.ratio_unit + part() * hn::Lanes(wide)), hn::Set(wide, 1.0));
       const auto log2_ratio = hn::MulAdd(hn::Mul(weighted_sum.template Part<part()>(), inverse), unit,
                                          origin.template Part<part()>());
       const auto excess = hn::Mul(difference_sum.template Part<part()>(), inverse);
@@ -280,13 +303,13 @@ class ForwardKlShortRows {
     const T limit = T{kLargestLaneSum};
     const bool all_within = hn::AllTrue(d, hn::Le(larger, hn::Set(d, limit))) && AllLanesFinite(d, values);
     if (count == hn::Lanes(d) && all_within && !AnyLaneBelow(d, values, kCloseValue)) {
-      for (size_t r = 0; r < count; ++r) job_.loss(0, rows[r]) = values[r] * term_.scale();
+      for (size_t r = 0; r < count; ++r) job_.loss(0, rows[r]) = values[r] * numbers_.scale[r];
       return;
     }
     for (size_t r = 0; r < count; ++r) {
       const bool close_after_all = origins.close[r] == 0 && values[r] < kCloseValue;
       results.fallback[r] = !(largest[r] <= limit) || !std::isfinite(values[r]) || close_after_all;
-      job_.loss(0, rows[r]) = HWY_MAX(values[r], 0.0) * term_.scale();
+      job_.loss(0, rows[r]) = HWY_MAX(values[r], 0.0) * numbers_.scale[r];
     }
   }
 
@@ -305,12 +328,13 @@ class ForwardKlShortRows {
   }
 
   const row_job& job_;
-  const loss_term& term_;
+  detail::row_term pair_;
   const size_t n_;
   size_t batch_;
   T* HWY_RESTRICT const scratch_;
   LongRows long_rows_;
   RowVectors<D> teacher_, student_, ratio_, minimum_;
+  Numbers numbers_;
 };
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

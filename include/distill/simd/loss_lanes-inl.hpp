@@ -8,6 +8,7 @@
 #endif
 
 #include <distill/loss/row_job.hpp>
+#include <distill/simd/lane_numbers-inl.hpp>
 #include <distill/simd/loss_rows-inl.hpp>
 #include <distill/simd/transpose-inl.hpp>
 
@@ -30,61 +31,6 @@ struct LaneTile {
     return hn::LoadU(d, data + static_cast<ptrdiff_t>(c) * pitch);
   }
 };
-
-// Sums per lane in double. For float lanes the doubles of the lower and the upper half stand apart.
-template <class D, bool kFloat = sizeof(Real<D>) == 4>
-struct LaneSums {
-  using Wide = D;
-  static constexpr size_t kParts = 1;
-  hn::Vec<D> sum;
-  HWY_INLINE explicit LaneSums(D d) : sum(hn::Zero(d)) {}
-  HWY_INLINE void Add(D, hn::Vec<D> v) { sum = hn::Add(sum, v); }
-  template <size_t kPart>
-  HWY_INLINE hn::Vec<D> Part() const {
-    return sum;
-  }
-  static HWY_INLINE hn::Vec<D> Joined(D, hn::Vec<D> a, hn::Vec<D>) { return a; }
-};
-
-#if HWY_TARGET != HWY_SCALAR
-template <class D>
-struct LaneSums<D, true> {
-  using Wide = hn::RepartitionToWide<D>;
-  static constexpr size_t kParts = 2;
-  WideSum<D> sum;
-  HWY_INLINE explicit LaneSums(D d) : sum(d) {}
-  HWY_INLINE void Add(D d, hn::Vec<D> v) { sum.Add(d, v); }
-  template <size_t kPart>
-  HWY_INLINE hn::Vec<Wide> Part() const {
-    if constexpr (kPart == 0)
-      return sum.lower;
-    else
-      return sum.upper;
-  }
-  static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> lower, hn::Vec<Wide> upper) {
-    const hn::Half<D> half;
-    return hn::Combine(d, hn::DemoteTo(half, upper), hn::DemoteTo(half, lower));
-  }
-};
-#else
-template <class D>
-struct LaneSums<D, true> {
-  using Wide = hn::CappedTag<double, 1>;
-  static constexpr size_t kParts = 1;
-  hn::Vec<Wide> sum;
-  HWY_INLINE explicit LaneSums(D) : sum(hn::Zero(Wide())) {}
-  HWY_INLINE void Add(D, hn::Vec<D> v) {
-    sum = hn::Add(sum, hn::Set(Wide(), static_cast<double>(hn::GetLane(v))));
-  }
-  template <size_t kPart>
-  HWY_INLINE hn::Vec<Wide> Part() const {
-    return sum;
-  }
-  static HWY_INLINE hn::Vec<D> Joined(D d, hn::Vec<Wide> a, hn::Vec<Wide>) {
-    return hn::Set(d, static_cast<float>(hn::GetLane(a)));
-  }
-};
-#endif
 
 // One tile: where its logits are, where its gradient goes, and what a term is given.
 template <class D>
@@ -121,18 +67,18 @@ HWY_INLINE PairScaleVectors<V> LaneScaleFor(D d, V teacher_scale, V student_scal
           kSame ? hn::Sub(z, t) : hn::Sub(teacher_origin, student_origin)};
 }
 
+// With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
 template <class D>
-HWY_INLINE PairScale<Real<D>> LaneScales(D, const LaneRows<D>& rows, const loss_term& term) {
-  // With one class the probability is 1 whatever the logit: exactly, if the logit does not count.
-  return rows.classes > 1 ? ScaleOf<Real<D>>(term) : PairScale<Real<D>>{0, 0};
+HWY_INLINE hn::Vec<D> LaneScales(D d, const LaneRows<D>& rows, const Real<D>* scales) {
+  return rows.classes > 1 ? hn::Load(d, scales) : hn::Zero(d);
 }
 
 template <bool kSame, class D>
-HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows, const loss_term& term) {
-  const auto scale = LaneScales(d, rows, term);
-  return LaneScaleFor<kSame>(d, hn::Set(d, scale.teacher_scale), hn::Set(d, scale.student_scale),
-                             LaneMaximum(d, rows.teacher, rows.classes),
-                             LaneMaximum(d, rows.student, rows.classes));
+HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScale(D d, const LaneRows<D>& rows,
+                                                  const LaneNumbers<D>& numbers) {
+  return LaneScaleFor<kSame>(
+      d, LaneScales(d, rows, numbers.teacher_scale), LaneScales(d, rows, numbers.student_scale),
+      LaneMaximum(d, rows.teacher, rows.classes), LaneMaximum(d, rows.student, rows.classes));
 }
 
 // Exponentials of the whole tile into scratch and their sums; `weighted` is Σ e log2(e / student's).
@@ -186,11 +132,12 @@ HWY_INLINE void StoreLaneValues(D, double* values, F part) {
 
 // The same scale, and how far the log2 ratios of a lane span, in one visit.
 template <bool kSame, class D>
-HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScaleAndRange(D d, const LaneRows<D>& rows, const loss_term& term,
+HWY_INLINE PairScaleVectors<hn::Vec<D>> LaneScaleAndRange(D d, const LaneRows<D>& rows,
+                                                          const LaneNumbers<D>& numbers,
                                                           hn::Vec<D>& ratio_range) {
   using V = hn::Vec<D>;
-  const auto scale = LaneScales(d, rows, term);
-  const V teacher_scale = hn::Set(d, scale.teacher_scale), student_scale = hn::Set(d, scale.student_scale);
+  const V teacher_scale = LaneScales(d, rows, numbers.teacher_scale),
+          student_scale = LaneScales(d, rows, numbers.student_scale);
   const V lowest = hn::Neg(hn::Inf(d));
   V teacher = lowest, student = lowest, maximum = lowest, minimum = hn::Inf(d);
   for (size_t c = 0; c < rows.classes; ++c) {
@@ -272,13 +219,13 @@ HWY_INLINE void ForwardKlLanesAs(D d, const LaneRows<D>& rows, const PairScaleVe
 // Lanes are evaluated apart unless they are close: from the start, or judged by the value. Which form a lane
 // gets does not depend on its neighbours.
 template <bool kSame, class D>
-HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn::Vec<D> factor,
+HWY_INLINE void ForwardKlLanes(D d, const LaneNumbers<D>& numbers, LaneRows<D> rows, hn::Vec<D> factor,
                                double* values) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   const size_t lanes = hn::Lanes(d);
   V ratio_range;
-  const auto scale = LaneScaleAndRange<kSame>(d, rows, term, ratio_range);
+  const auto scale = LaneScaleAndRange<kSame>(d, rows, numbers, ratio_range);
   const auto store = [&](V other_scale, V teacher_scale) HWY_ATTR {
     for (size_t c = 0; rows.gradient != nullptr && c < rows.classes; ++c) {
       const V e = hn::LoadU(d, rows.exponentials + c * lanes), other = hn::LoadU(d, rows.others + c * lanes);
@@ -316,19 +263,19 @@ HWY_INLINE void ForwardKlLanes(D d, const loss_term& term, LaneRows<D> rows, hn:
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto value = hn::LoadU(wide, values + part() * hn::Lanes(wide));
     return hn::Mul(hn::IfThenElse(hn::Lt(value, hn::Zero(wide)), hn::Zero(wide), value),
-                   hn::Set(wide, term.scale()));
+                   numbers.template Part<part()>(numbers.scale));
   });
 }
 
 template <bool kSame, class Op, class D>
-HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
-                               double* values) {
+HWY_INLINE void PointwiseLanes(Op op, D d, const LaneNumbers<D>& numbers, const LaneRows<D>& rows,
+                               hn::Vec<D> factor, double* values) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   using Sums = LaneSums<D>;
   const typename Sums::Wide wide;
   const size_t lanes = hn::Lanes(d);
-  const auto scale = LaneScale<kSame>(d, rows, term);
+  const auto scale = LaneScale<kSame>(d, rows, numbers);
   const auto sums = ExponentiateLanes<Form::kClose, kSame, true>(d, rows, scale);
   const V teacher_sum = Sums::Joined(d, sums.teacher.template Part<0>(), sums.teacher.template Part<1>());
   const V difference_sum = Sums::Joined(d, sums.other.template Part<0>(), sums.other.template Part<1>());
@@ -381,10 +328,11 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
   const V poison = hn::Mul(hn::Zero(d), hn::Add(teacher_norm, student_norm));
   LaneSums<D> poison_sum(d);
   poison_sum.Add(d, poison);
-  const auto term_scale = hn::Set(wide, term.scale()), zero = hn::Zero(wide);
+  const auto zero = hn::Zero(wide);
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto sum = hn::Add(value.template Part<part()>(), poison_sum.template Part<part()>());
-    return hn::Mul(hn::IfThenElse(hn::Lt(sum, zero), zero, sum), term_scale);
+    return hn::Mul(hn::IfThenElse(hn::Lt(sum, zero), zero, sum),
+                   numbers.template Part<part()>(numbers.scale));
   });
   if (rows.gradient == nullptr) return;
   const V shift = Sums::Joined(d, mean_slope.template Part<0>(), mean_slope.template Part<1>());
@@ -397,15 +345,15 @@ HWY_INLINE void PointwiseLanes(Op op, D d, const loss_term& term, const LaneRows
 
 // labels: the class of each lane, already checked.
 template <class D>
-HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneRows<D>& rows, hn::Vec<D> factor,
-                                    const Real<D>* labels, double* values) {
+HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneNumbers<D>& numbers,
+                                    const LaneRows<D>& rows, hn::Vec<D> factor, const Real<D>* labels,
+                                    double* values) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   using Sums = LaneSums<D>;
   const typename Sums::Wide wide;
   const V label = hn::LoadU(d, labels), maximum = LaneMaximum(d, rows.student, rows.classes);
-  const V scale = hn::Set(d, static_cast<T>(kLog2e / term.temperature));
-  const V temperature = hn::Set(d, static_cast<T>(1 / term.temperature));
+  const V scale = hn::Load(d, numbers.student_scale);
   Sums sum(d), logits(d);
   V own = hn::Zero(d);
   for (size_t begin = 0; begin < rows.classes; begin += kBlockClasses) {
@@ -425,16 +373,19 @@ HWY_NOINLINE void CrossEntropyLanes(D d, const loss_term& term, const LaneRows<D
   const V inverse = hn::Div(hn::Set(d, T{1}), total);
   const T smoothing = static_cast<T>(term.label_smoothing);
   Sums own_sum(d);
-  own_sum.Add(d, hn::Mul(own, temperature));
+  own_sum.Add(d, hn::Mul(own, hn::Load(d, numbers.slope)));
   const auto confidence = hn::Set(wide, 1 - term.label_smoothing);
-  const auto uniform =
-      hn::Set(wide, term.label_smoothing / (term.temperature * static_cast<double>(rows.classes)));
+  const auto classes = hn::Set(wide, static_cast<double>(rows.classes));
   StoreLaneValues(d, values, [&](auto part) HWY_ATTR {
     const auto exponentials = sum.template Part<part()>();
     const auto one = hn::Set(wide, 1.0);
     const auto log_sum = Log1p(wide, hn::Sub(exponentials, one));
     auto value = hn::NegMulAdd(confidence, own_sum.template Part<part()>(), log_sum);
-    if (smoothing > 0) value = hn::NegMulAdd(uniform, logits.template Part<part()>(), value);
+    if (smoothing > 0) {
+      const auto uniform = hn::Div(hn::Set(wide, term.label_smoothing),
+                                   hn::Mul(numbers.template Part<part()>(numbers.temperature), classes));
+      value = hn::NegMulAdd(uniform, logits.template Part<part()>(), value);
+    }
     return hn::MulAdd(hn::Zero(wide), hn::Div(one, exponentials), value);
   });
   if (rows.gradient == nullptr) return;

@@ -124,6 +124,16 @@ HWY_INLINE PairScale<T> ScaleOf(const loss_term& term) {
   return {static_cast<T>(kLog2e / term.teacher_temperature), static_cast<T>(kLog2e / term.temperature)};
 }
 
+// The same for a row. With one class the probability is 1 at any temperature: exactly, if they are the same.
+template <class T>
+HWY_INLINE PairScale<T> ScaleOf(const loss_term& term, const RowView<T>& row) {
+  auto scale = ScaleOf<T>(term);
+  if (row.classes == 1) scale.teacher_scale = scale.student_scale;
+  const hn::ScalableTag<T> d;
+  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
+  return scale;
+}
+
 // The form a row is evaluated in, judged by the range of log2 ratios at its start.
 template <class D>
 HWY_INLINE Form FormOf(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale) {
@@ -274,11 +284,27 @@ HWY_INLINE double PointwiseRowAtOrigins(Op op, D d, const PairScale<Real<D>>& sc
 template <class Op, class D>
 HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
                                  const RowScratch<Real<D>>& scratch, double factor) {
-  auto scale = ScaleOf<Real<D>>(term);
-  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
+  const auto scale = ScaleOf<Real<D>>(term, row);
   const double value = scale.IsSame() ? PointwiseRowAtOrigins<true>(op, d, scale, row, scratch, factor)
                                       : PointwiseRowAtOrigins<false>(op, d, scale, row, scratch, factor);
   return value < 0 ? 0 : value;  // rounding may leave a divergence of nearly 0 below it; NaN stays
+}
+
+// p and q of a row, for a user's functor, in place of the exponentials.
+template <class D>
+HWY_INLINE PairNorms UserProbabilities(D d, const loss_term& term, const RowView<Real<D>>& row,
+                                       const RowScratch<Real<D>>& scratch) {
+  const auto scale = ScaleOf<Real<D>>(term, row);
+  // Form kApart: a functor needs p and q to their own precision, however small one is beside the other.
+  const PairNorms norms = ExponentiateRow<Form::kApart, false>(d, row, scale, scratch);
+  ForEachProbability<Form::kApart, false>(
+      d, row, scale, norms, scratch,
+      [&](size_t j, size_t, const Probabilities<hn::Vec<D>>& x) HWY_ATTR {
+        hn::StoreU(x.p, d, scratch.exponentials + j);
+        hn::StoreU(x.q, d, scratch.others + j);
+      },
+      [] {});
+  return norms;
 }
 
 // The same for a user's functor, which sees p and q of the whole row at once.
@@ -287,17 +313,7 @@ HWY_NOINLINE double UserRow(D d, const loss_term& term, const RowView<Real<D>>& 
                             const RowScratch<Real<D>>& scratch, double factor) {
   using T = Real<D>;
   using V = hn::Vec<D>;
-  auto scale = ScaleOf<T>(term);
-  scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
-  // Form kApart: a functor needs p and q to their own precision, however small one is beside the other.
-  const PairNorms norms = ExponentiateRow<Form::kApart, false>(d, row, scale, scratch);
-  ForEachProbability<Form::kApart, false>(
-      d, row, scale, norms, scratch,
-      [&](size_t j, size_t, const Probabilities<V>& x) HWY_ATTR {
-        hn::StoreU(x.p, d, scratch.exponentials + j);
-        hn::StoreU(x.q, d, scratch.others + j);
-      },
-      [] {});
+  const PairNorms norms = UserProbabilities(d, term, row, scratch);
   double sum;
   T* slopes = row.gradient != nullptr ? scratch.slopes : nullptr;
   if constexpr (sizeof(T) == 4)

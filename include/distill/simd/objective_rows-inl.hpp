@@ -13,6 +13,7 @@
 
 #include <distill/simd/pair_rows-inl.hpp>
 #include <distill/simd/slope_passes-inl.hpp>
+#include <optional>
 #include <utility>
 
 HWY_BEFORE_NAMESPACE();
@@ -35,6 +36,7 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
   using Base::job_;
   using Base::n_;
   using Base::others_;
+  using Base::pair_;
   using typename Base::EvaluatedRow;
   using typename Base::T;
   using typename Base::V;
@@ -42,7 +44,6 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
  public:
   ObjectiveRows(const row_job& job, T* scratch)
       : Base(job, PairTermOf(job), scratch),
-        pair_(PairTermOf(job)),
         has_gradient_(job.gradient.data != nullptr),
         in_place_(job.term_count == 1),
         stores_(has_gradient_) {
@@ -104,8 +105,13 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     return true;
   }
 
+  HWY_NOINLINE const loss_term& AtRow(size_t i, size_t row) {
+    if (!at_row_[i]) at_row_[i].emplace(job_.terms[i]);
+    return at_row_[i]->at(row);
+  }
+
   bool Resolve(size_t i, size_t row, const EvaluatedRow& r, GradientRecipe& recipe) {
-    const loss_term& term = job_.terms[i];
+    const loss_term& term = job_.terms[i].varies_by_row() ? AtRow(i, row) : job_.terms[i];
     double& loss = job_.loss(i, row);
     loss = 0;
     if (!job_.counts(term, row)) return true;
@@ -113,7 +119,7 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     const double slope = factor * term.scale() / term.temperature;
     switch (term.kind) {
       case loss_kind::cross_entropy:
-        loss = CrossEntropy(term, static_cast<size_t>(term.labels[row]), r, slope, recipe);
+        loss = CrossEntropy(term, row, r, slope, recipe);
         break;
       case loss_kind::logit_mse:
         loss = LogitMse(r, factor, recipe);
@@ -134,9 +140,8 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
       recipe.teacher_factor += slope * r.result.teacher_norm;
     }
     if (forward) return r.result.log_ratio + std::log1p(r.result.excess);
-    const double value = term.temperature == term.teacher_temperature
-                             ? Divergence<true>(term, r, slope, recipe)
-                             : Divergence<false>(term, r, slope, recipe);
+    const double value = r.scale.IsSame() ? Divergence<true>(term, r, slope, recipe)
+                                          : Divergence<false>(term, r, slope, recipe);
     close_ = r.form == Form::kApart && value < CloseValueOf(term);
     return value;
   }
@@ -192,11 +197,12 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
 
   // ---- losses of their own
 
-  double CrossEntropy(const loss_term& term, size_t label, const EvaluatedRow& r, double slope,
+  double CrossEntropy(const loss_term& term, size_t row, const EvaluatedRow& r, double slope,
                       GradientRecipe& recipe) {
+    const auto label = static_cast<size_t>(term.labels[row]);
     recipe.label = label;
     recipe.label_share = slope * (1 - term.label_smoothing);
-    if (term.temperature == pair_.temperature && term.label_smoothing == 0) {
+    if (term.temperature == pair_.at(row).temperature && term.label_smoothing == 0) {
       const bool close = r.form == Form::kClose;
       const double sum = close ? r.sums.teacher + r.sums.other : r.sums.other;
       const double origin = close ? static_cast<double>(r.scale.teacher_origin) - r.scale.Log2RatioOrigin()
@@ -239,13 +245,13 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     });
   }
 
-  const loss_term& pair_;
   const bool has_gradient_;
   const bool in_place_;        // a single loss
   bool stores_;                // exponentials
   bool shares_third_ = false;  // losses without labels put slopes there
   bool close_ = false;         // some value has to be evaluated in form kClose
   T* third_ = nullptr;
+  std::optional<detail::row_term> at_row_[detail::most_terms];  // of those that vary
 };
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -36,9 +36,10 @@ class PairRows {
         n_(job.classes()),
         exponentials_(scratch),
         others_(scratch + job.scratch.pitch),
-        same_(term.temperature == term.teacher_temperature),
         gradient_(job, scratch),
-        term_(term) {
+        pair_(term),
+        scale_(ScaleOf<T>(term)),
+        varies_(term.varies_by_row()) {
     const size_t bytes = n_ * sizeof(T);
     prefetching_ = bytes < size_t{16} << 10    ? Prefetching::kNone
                    : bytes < size_t{192} << 10 ? Prefetching::kNear
@@ -245,7 +246,6 @@ class PairRows {
 
   // The origins, and the form, from the start of the row.
   Form Prepare(const Student* z, const Teacher* t, PairScale<T>& scale) const {
-    scale = ScaleOf<T>(term_);
     const size_t sample = HWY_MIN(n_, n_ < 1024 ? size_t{64} : size_t{256});
     V teacher_maximum = hn::Neg(hn::Inf(d)), student_maximum = teacher_maximum;
     V ratio_maximum = teacher_maximum, ratio_minimum = hn::Inf(d);
@@ -285,6 +285,7 @@ class PairRows {
   EvaluatedRow Evaluate(size_t row) {
     EvaluatedRow r;
     r.z = StudentRow(row), r.t = TeacherRow(row);
+    r.scale = varies_ ? ScaleOf<T>(pair_.at(row)) : scale_;
     r.form = Prepare(r.z, r.t, r.scale);
     if (always_close_) r.form = Form::kClose;
     if (r.form == Form::kApart) {
@@ -301,8 +302,8 @@ class PairRows {
   template <Form kForm, bool kStore>
   void Stream(EvaluatedRow& r) {
     r.form = kForm;
-    r.sums = same_ ? StreamRow<kForm, true, kStore>(r.z, r.t, r.scale)
-                   : StreamRow<kForm, false, kStore>(r.z, r.t, r.scale);
+    r.sums = r.scale.IsSame() ? StreamRow<kForm, true, kStore>(r.z, r.t, r.scale)
+                              : StreamRow<kForm, false, kStore>(r.z, r.t, r.scale);
     r.result = ResultOf<kForm>(r.sums, r.scale);
   }
 
@@ -310,12 +311,13 @@ class PairRows {
   const size_t n_;
   T* const exponentials_;
   T* const others_;
-  const bool same_;
   RowGradient<D, Gradient> gradient_;
+  detail::row_term pair_;
   bool always_close_ = false;
 
  private:
-  const loss_term& term_;
+  const PairScale<T> scale_;  // before origins, where all rows have one
+  const bool varies_;
   T* student_copy_ = nullptr;
   T* teacher_copy_ = nullptr;
   Prefetching prefetching_;

@@ -1,8 +1,9 @@
 // The pointwise divergences: each is a value f(p, q) and u = df/dq.
 //
-// With q = softmax(student / T), the gradient of Σ f with respect to the student logits is (q u - q Σ q u) / T, so
-// an operator returns f and q u. Two freedoms keep the digits of nearly equal p and q: f may carry any multiple
-// of q - p (its sum is 0), and u any constant.
+// With q = softmax(student / T), the gradient of Σ f with respect to the student logits is (q u - q Σ q u) /
+// T, so an operator returns f and q u; and p w, w = df/dp, for the slope by the temperature. Two freedoms
+// keep the digits of nearly equal p and q: f may carry any multiple of q - p (its sum is 0), and u and w any
+// constant.
 #if defined(DISTILL_SIMD_POINTWISE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_POINTWISE_INL_HPP
 #undef DISTILL_SIMD_POINTWISE_INL_HPP
@@ -38,6 +39,10 @@ struct ForwardKl {
     f = hn::Add(ProductOrZero(d, x.p, x.log_ratio), x.difference);
     qu = x.difference;
   }
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    return ProductOrZero(d, x.p, x.origin_log_ratio);
+  }
 };
 
 struct SoftCrossEntropy {
@@ -48,6 +53,10 @@ struct SoftCrossEntropy {
     f = hn::Neg(ProductOrZero(d, x.p, log_q));
     qu = x.difference;
   }
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    return hn::Neg(ProductOrZero(d, x.p, x.log_q));
+  }
 };
 
 struct ReverseKl {
@@ -56,6 +65,11 @@ struct ReverseKl {
     // u without its constant: where a student is sure, q u and q Σ q u do not cancel.
     qu = hn::Neg(ProductOrZero(d, x.q, x.origin_log_ratio));
     f = hn::Neg(hn::Add(ProductOrZero(d, x.q, x.log_ratio), x.difference));
+  }
+  // w = -q / p + 1
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D, const Probabilities<V>& x) const {
+    return hn::Neg(x.difference);
   }
 };
 
@@ -66,6 +80,11 @@ struct TotalVariation {
     f = hn::Mul(half, hn::Abs(x.difference));
     const V signed_half = hn::CopySign(hn::Mul(half, x.q), x.difference);
     qu = hn::IfThenZeroElse(hn::Eq(x.difference, hn::Zero(d)), signed_half);
+  }
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    const V half = hn::Mul(hn::Set(d, Real<D>{0.5}), x.p);
+    return hn::IfThenZeroElse(hn::Eq(x.difference, hn::Zero(d)), hn::CopySign(half, hn::Neg(x.difference)));
   }
 };
 
@@ -96,6 +115,13 @@ struct JensenShannon {
     qu = hn::Neg(hn::Mul(rest, ProductOrZero(d, x.q, log_m_over_q)));
     f = hn::NegMulAdd(share, ProductOrZero(d, x.p, log_m_over_p), qu);
   }
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(beta));
+    V log_m_over_p, log_m_over_q;
+    MixtureLogs(d, x, share, log_m_over_p, log_m_over_q);
+    return hn::Neg(hn::Mul(share, ProductOrZero(d, x.p, log_m_over_p)));
+  }
 };
 
 struct SkewedForwardKl {
@@ -111,6 +137,17 @@ struct SkewedForwardKl {
     // u = -(1 - α) p / m + (1 - α)
     const V slope = hn::Div(hn::Mul(hn::Mul(rest, rest), x.difference), m);
     qu = ProductOrZero(d, x.q, slope);
+  }
+  // w = log(p / m) - α p / m + α
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(alpha));
+    const V rest = hn::Set(d, static_cast<Real<D>>(1 - alpha));
+    V log_m_over_p, log_m_over_q;
+    MixtureLogs(d, x, share, log_m_over_p, log_m_over_q);
+    const V m = hn::MulAdd(rest, x.difference, x.p);
+    const V away = hn::Div(hn::Mul(hn::Mul(share, rest), x.difference), m);
+    return ProductOrZero(d, x.p, hn::Sub(away, log_m_over_p));
   }
 };
 
@@ -128,6 +165,13 @@ struct SkewedReverseKl {
     // u = log(q / m) - α q / m + α
     const V slope = hn::Mul(hn::Set(d, static_cast<Real<D>>(alpha)), hn::Div(teacher_share, m));
     qu = hn::Sub(log_part, ProductOrZero(d, x.q, slope));
+  }
+  // w = -(1 - α) q / m + (1 - α)
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    const V share = hn::Set(d, static_cast<Real<D>>(1 - alpha));
+    const V m = hn::MulAdd(hn::Set(d, static_cast<Real<D>>(alpha)), x.difference, x.p);
+    return hn::Neg(ProductOrZero(d, x.p, hn::Div(hn::Mul(hn::Mul(share, share), x.difference), m)));
   }
 };
 
@@ -204,6 +248,17 @@ struct AlphaBeta {
     const auto both_zero = hn::And(hn::Eq(x.p, zero), hn::Eq(x.q, zero));
     f = hn::IfThenZeroElse(both_zero, f);
     qu = hn::IfThenZeroElse(both_zero, qu);
+  }
+
+  // f is the same with p and q, and α and β, exchanged: so is p w = (p^s - p^α q^β) / β.
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    Probabilities<V> other = x;
+    other.p = x.q, other.q = x.p, other.log_p = x.log_q, other.log_q = x.log_p;
+    other.log_ratio = hn::Neg(x.log_ratio);
+    V f, pw;
+    AlphaBeta{beta, alpha}(d, other, f, pw);
+    return pw;
   }
 };
 
