@@ -35,9 +35,9 @@ struct pair_loss {
   std::size_t classes;
 
   explicit pair_loss(const ranking_hinge& loss)
-      : is_hinge(true), margin(loss.margin), temperature(loss.temperature), classes(loss.classes) {}
+      : is_hinge(true), margin(loss.margin), temperature(loss.temperature.number()), classes(loss.classes) {}
   explicit pair_loss(const ranking_logistic& loss)
-      : is_hinge(false), margin(0), temperature(loss.temperature), classes(loss.classes) {}
+      : is_hinge(false), margin(0), temperature(loss.temperature.number()), classes(loss.classes) {}
 
   real value(real x) const { return is_hinge ? std::max<real>(0, margin - x) : std::log1p(std::exp(-x)); }
   real slope(real x) const { return is_hinge ? (margin > x ? -1 : 0) : -1 / (1 + std::exp(x)); }
@@ -313,6 +313,27 @@ TEST_CASE("row options of ranking losses") {
     for (std::size_t i = 0; i < 40; ++i)
       CHECK(added.at(i / 10, i % 10) == Approx(1 + gradient.at(i / 10, i % 10)).margin(1e-6));
   });
+}
+
+TEST_CASE("a ranking loss takes a temperature for each row") {
+  constexpr std::size_t kCount = 5, kClasses = 33;
+  const logit_pair logits = independent_logits(kCount, kClasses, 8);
+  const guarded_matrix<float> student(kCount, logits.student), teacher(kCount, logits.teacher);
+  const std::vector<float> temperatures = {0.5f, 1, 2, 4, 7};
+  const auto check = [&](auto loss) {
+    guarded_matrix<float> gradient(kCount, kClasses), of_one(kCount, kClasses);
+    std::vector<double> values(kCount), values_of_one(kCount);
+    loss.temperature = temperatures;
+    loss(student.view(), teacher.view(), gradient.view(), {.row_values = values});
+    for (std::size_t row = 0; row < kCount; ++row) {
+      loss.temperature = static_cast<double>(temperatures[row]);
+      loss(student.view(), teacher.view(), of_one.view(), {.row_values = values_of_one});
+      CHECK(values[row] == values_of_one[row]);
+      for (std::size_t c = 0; c < kClasses; ++c) CHECK(gradient(row, c) == of_one(row, c));
+    }
+  };
+  check(ranking_hinge{});
+  check(ranking_logistic{});
 }
 
 TEST_CASE("any executor gives the same bits of a ranking loss") {

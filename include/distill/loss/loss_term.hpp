@@ -42,8 +42,8 @@ struct pointwise_function {
   alignas(double) unsigned char functor[32] = {};
 };
 
-/// A loss lowered to numbers: what crosses into compiled code, whatever the loss. Every loss converts to it, and
-/// an objective is a list of them.
+/// A loss lowered to numbers: what crosses into compiled code, whatever the loss. Every loss converts to it,
+/// and an objective is a list of them.
 struct loss_term {
   loss_kind kind = loss_kind::forward_kl;
   const char* name = "";
@@ -68,8 +68,8 @@ struct loss_term {
   bool needs_labels() const { return kind == loss_kind::cross_entropy; }
   /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
   bool compares_distributions() const {
-    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse && kind != loss_kind::user_divergence &&
-           !ranks();
+    return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse &&
+           kind != loss_kind::user_divergence && !ranks();
   }
   /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
   bool moves_with_temperature() const {
@@ -106,7 +106,7 @@ struct loss_term {
   }
   /// The teacher's are the student's unless given.
   loss_term with_temperatures(const row_temperature& student,
-                              const std::optional<row_temperature>& teacher) const {
+                              const std::optional<row_temperature>& teacher = std::nullopt) const {
     loss_term result = *this;
     result.temperature = student.number();
     if (student.is_per_row()) result.row_temperatures = student;

@@ -13,21 +13,19 @@ namespace distill::inline DISTILL_ABI {
 /// denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0), of the student's logits; `margin` (finite, >= 0); `classes`: the
-/// pairs are those of the teacher's largest so many logits, the lower class first among equals; 0 or more
-/// than there are: of all.
-/// Special values: classes the teacher does not tell apart form no pair; a row without pairs has value and
-/// gradient 0. A student logit of -inf above a finite one gives +inf; two of them in a pair, two of +inf, or
-/// NaN anywhere in a counted row give NaN. Teacher logits of ±inf are as its largest and smallest finite
-/// numbers.
-/// Accuracy: value 1e-6, gradient 2e-6 in float, 1e-12 in double (`tests/loss/ranking_test.cpp`).
-/// Cost: one pass to select the classes, then one operation for each of up to classes (classes - 1) / 2
-/// pairs, a vector at a time: quadratic, so give `classes` where there are many.
+/// Options: `temperature` (finite, > 0; one, or one per row), of the student's logits; `margin` (finite, >=
+/// 0); `classes`: the pairs are those of the teacher's largest so many logits, the lower class first among
+/// equals; 0 or more than there are: of all. Special values: classes the teacher does not tell apart form no
+/// pair; a row without pairs has value and gradient 0. A student logit of -inf above a finite one gives +inf;
+/// two of them in a pair, two of +inf, or NaN anywhere in a counted row give NaN. Teacher logits of ±inf are
+/// as its largest and smallest finite numbers. Accuracy: value 1e-6, gradient 2e-6 in float, 1e-12 in double
+/// (`tests/loss/ranking_test.cpp`). Cost: one pass to select the classes, then one operation for each of up
+/// to classes (classes - 1) / 2 pairs, a vector at a time: quadratic, so give `classes` where there are many.
 /// Memory: eight rows per thread and O(rows), from the workspace.
 /// Source: Herbrich, Graepel, Obermayer 2000, Large margin rank boundaries; on a teacher's largest classes:
 /// Reddi et al. 2021 (RankDistil), PMLR 130.
 struct ranking_hinge {
-  double temperature = 1;
+  row_temperature temperature = 1;
   double margin = 1;
   std::size_t classes = 0;
 
@@ -40,13 +38,12 @@ struct ranking_hinge {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::ranking_hinge,
-            .name = "ranking_hinge",
-            .temperature = temperature,
-            .teacher_temperature = temperature,
-            .temperature_squared = false,
-            .margin = margin,
-            .largest = classes};
+    return loss_term{.kind = loss_kind::ranking_hinge,
+                     .name = "ranking_hinge",
+                     .temperature_squared = false,
+                     .margin = margin,
+                     .largest = classes}
+        .with_temperatures(temperature);
   }
   bool operator==(const ranking_hinge&) const = default;
 };

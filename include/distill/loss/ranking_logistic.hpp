@@ -13,8 +13,9 @@ namespace distill::inline DISTILL_ABI {
 /// student_j) / T)); times weight / denominator.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0), of the student's logits; `classes`: the pairs are those of the
-/// teacher's largest so many logits, the lower class first among equals; 0 or more than there are: of all.
+/// Options: `temperature` (finite, > 0; one, or one per row), of the student's logits; `classes`: the pairs
+/// are those of the teacher's largest so many logits, the lower class first among equals; 0 or more than
+/// there are: of all.
 /// Special values: as ranking_hinge.
 /// Accuracy: value 1e-6, gradient 2e-6 in float, 1e-12 in double (`tests/loss/ranking_test.cpp`).
 /// Cost: one pass to select the classes, then an exponential and a logarithm for each of up to classes
@@ -23,7 +24,7 @@ namespace distill::inline DISTILL_ABI {
 /// Source: Burges et al. 2005 (RankNet), Learning to rank using gradient descent; on a teacher's largest
 /// classes: Reddi et al. 2021 (RankDistil), PMLR 130.
 struct ranking_logistic {
-  double temperature = 1;
+  row_temperature temperature = 1;
   std::size_t classes = 0;
 
   /// The value; with a gradient buffer [rows, classes] also dLoss/dStudent, written there.
@@ -35,12 +36,11 @@ struct ranking_logistic {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::ranking_logistic,
-            .name = "ranking_logistic",
-            .temperature = temperature,
-            .teacher_temperature = temperature,
-            .temperature_squared = false,
-            .largest = classes};
+    return loss_term{.kind = loss_kind::ranking_logistic,
+                     .name = "ranking_logistic",
+                     .temperature_squared = false,
+                     .largest = classes}
+        .with_temperatures(temperature);
   }
   bool operator==(const ranking_logistic&) const = default;
 };

@@ -113,7 +113,8 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
     }
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
     if (term.ranks())
-      job.loss(i, row) = RankingRow(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking), factor);
+      job.loss(i, row) = RankingRow(d, detail::row_term(term).at(row), view, rows,
+                                    ScratchRow(job, scratch, job.scratch.ranking), factor);
     else
       job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
                                               : TermRow(d, term, view, row, rows, factor);
