@@ -34,7 +34,7 @@ DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
   if (has_ranking(job)) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence) return false;
+    if (job.terms[i].kind == loss_kind::user_divergence || job.terms[i].transforms_rows()) return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
   return job.classes() <= few_classes || (strided && job.classes() <= most_strided_classes);
 }
@@ -71,7 +71,8 @@ DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
   int labels = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
-    if (term.kind == loss_kind::user_divergence || (term.needs_labels() && ++labels > 1)) return false;
+    if (term.kind == loss_kind::user_divergence || term.transforms_rows()) return false;
+    if (term.needs_labels() && ++labels > 1) return false;
     if (!term.compares_distributions()) continue;
     if (pair == nullptr) pair = &term;
     if (term.temperature != pair->temperature || term.teacher_temperature != pair->teacher_temperature)
@@ -103,8 +104,11 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
     plan.count += static_cast<int>((ranking_scratch(job.classes()) + plan.pitch - 1) / plan.pitch);
   }
   if (job.one_pair && job.term_count > 1 && job.gradient.data != nullptr) plan.third = plan.append();
-  for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence && plan.slope < 0) plan.slope = plan.append();
+  for (std::size_t i = 0; i < job.term_count; ++i) {
+    const bool adaptive = job.terms[i].kind == loss_kind::adaptive_kl;
+    if ((adaptive || job.terms[i].kind == loss_kind::user_divergence) && plan.slope < 0) plan.slope = plan.append();
+    if (adaptive && plan.candidates < 0) plan.candidates = plan.append();
+  }
   return plan;
 }
 
@@ -225,7 +229,8 @@ DISTILL_INLINE std::string to_string(const loss_term& term) {
   const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
   if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
   if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);
-  if (term.needs_labels()) field("label_smoothing", term.label_smoothing);
+  detail::for_each_row_parameter(term, [&](const char* key, double value, bool, const char*) { field(key, value); });
+  if (term.kind == loss_kind::cross_entropy) field("label_smoothing", term.label_smoothing);
   if (term.needs_labels()) field("ignore_index", static_cast<double>(term.ignore_index));
   if (!term.temperature_squared && term.needs_teacher() && term.kind != loss_kind::logit_mse && !term.ranks())
     text += ", .temperature_squared = false";
