@@ -208,7 +208,8 @@ std::vector<loss_case> all_cases(std::size_t rows, std::size_t classes) {
   append_divergence(cases, distill::adaptive_kl{.head_mass = 0.8});
   append_divergence(cases, distill::taid_kl{.interpolation = 0.7});
   cases.push_back(labelled_case(
-      distill::decoupled_kl{.alpha = 2, .beta = 0.5, .temperature = 3, .teacher_temperature = 0.7}, rows, classes));
+      distill::decoupled_kl{.alpha = 2, .beta = 0.5, .temperature = 3, .teacher_temperature = 0.7}, rows,
+      classes));
   cases.push_back(labelled_case(distill::corrected_kl{.threshold = 0.6, .temperature = 3}, rows, classes));
   return cases;
 }

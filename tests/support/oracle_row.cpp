@@ -88,8 +88,9 @@ row_answer standardized_row(const loss& l, const real* z, const real* t, std::si
     if (student.logits[i] != -infinity) moment += (std::exp(log_q[i]) - p[i]) * student.logits[i];
   for (std::size_t i = 0; i < classes; ++i) {
     const real y = student.logits[i];
-    const real through =
-        student.deviation > 0 && y != -infinity ? y * moment * spread / ((student.count - 1) * student.deviation) : 0;
+    const real through = student.deviation > 0 && y != -infinity
+                             ? y * moment * spread / ((student.count - 1) * student.deviation)
+                             : 0;
     result.gradient[i] = (std::exp(log_q[i]) - p[i] - through) / spread;
   }
   return result;

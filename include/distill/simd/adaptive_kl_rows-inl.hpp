@@ -2,9 +2,9 @@
 // probable classes or in its tail.
 //
 // The most probable classes are not sorted. A class less probable than (1 - mass) / classes is never among
-// them, so one pass compresses the others; a pivot halfway between the least and the largest of these, in the
-// order of their bits, then keeps one side, whichever the bound lies in, until few remain. The order of
-// classes is never changed: among equals the first are taken.
+// them, so one pass compresses the others. Pivots between the least and the largest of these cut them into
+// five parts, of which the one that the bound lies in is kept, until few remain. The order of classes is
+// never changed: among equals the first are taken.
 #if defined(DISTILL_SIMD_ADAPTIVE_KL_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_ADAPTIVE_KL_ROWS_INL_HPP
 #undef DISTILL_SIMD_ADAPTIVE_KL_ROWS_INL_HPP
@@ -37,80 +37,107 @@ HWY_INLINE void AppendCandidates(D d, hn::Vec<D> mass, hn::Vec<D> difference, M 
   to.count += hn::CountTrue(d, mask);
 }
 
-// What a set of classes holds.
-struct Holding {
-  double mass = 0, difference = 0;
-};
-
-template <class D>
-HWY_INLINE Holding HoldingAbove(D d, const Candidates<Real<D>>& c, Real<D> pivot) {
-  const auto bound = hn::Set(d, pivot);
-  WideSum<D> mass(d), difference(d);
-  ForEachVector(d, c.count, [&](size_t j, size_t count) HWY_ATTR {
-    const auto m = LoadUpTo(d, c.masses + j, count), x = LoadUpTo(d, c.differences + j, count);
-    const auto above = hn::Gt(m, bound);
-    mass.Add(d, hn::IfThenElseZero(above, m));
-    difference.Add(d, hn::IfThenElseZero(above, x));
-  });
-  return {mass.Total(d), difference.Total(d)};
-}
-
-// Keeps those above the pivot, or the others.
-template <class D>
-HWY_INLINE void KeepSide(D d, Candidates<Real<D>>& c, Real<D> pivot, bool above) {
-  const auto bound = hn::Set(d, pivot);
-  Candidates<Real<D>> kept{c.masses, c.differences, 0};
-  ForEachVector(d, c.count, [&](size_t j, size_t count) HWY_ATTR {
-    const auto m = LoadUpTo(d, c.masses + j, count), x = LoadUpTo(d, c.differences + j, count);
-    const auto wanted = above ? hn::Gt(m, bound) : hn::Le(m, bound);
-    AppendCandidates(d, m, x, hn::And(wanted, hn::FirstN(d, count)), kept);
-  });
-  c.count = kept.count;
-}
+// How many places a range is cut in at once.
+inline constexpr size_t kPivots = 4;
 
 template <class T>
-struct Range {
+struct MassRange {
   T least, largest;
-  // Halfway in the order of the bits, which for positive numbers is that of the numbers; below the largest.
-  HWY_INLINE T Halfway() const {
+
+  // Evenly spaced in the order of the bits, which for positive numbers is that of the numbers, descending;
+  // below the largest.
+  HWY_INLINE void Cut(T* pivots) const {
     using Bits = hwy::MakeUnsigned<T>;
     Bits low, high;
     hwy::CopyBytes<sizeof(T)>(&least, &low);
     hwy::CopyBytes<sizeof(T)>(&largest, &high);
-    const Bits middle = low + (high - low) / 2;
-    T result;
-    hwy::CopyBytes<sizeof(T)>(&middle, &result);
-    return result;
+    const Bits step = HWY_MAX((high - low) / (kPivots + 1), Bits{1});
+    for (size_t i = 0; i < kPivots; ++i) {
+      high = high - low > step ? high - step : low;
+      hwy::CopyBytes<sizeof(T)>(&high, pivots + i);
+    }
   }
 };
 
+// What the masses above each pivot sum up to.
 template <class D>
-HWY_INLINE Range<Real<D>> RangeOf(D d, const Candidates<Real<D>>& c) {
-  auto least = hn::Inf(d), largest = hn::Zero(d);
-  ForEachVector(d, c.count, [&](size_t j, size_t count) HWY_ATTR {
-    const auto m = LoadUpTo(d, c.masses + j, count);
-    largest = hn::Max(largest, m);
-    least = hn::Min(least, hn::IfThenElse(hn::FirstN(d, count), m, hn::Inf(d)));
-  });
-  return {hn::GetLane(hn::MinOfLanes(d, least)), hn::GetLane(hn::MaxOfLanes(d, largest))};
+HWY_INLINE void MassesAbove(D d, const Candidates<Real<D>>& c, const Real<D>* pivots, double* masses) {
+  using V = hn::Vec<D>;
+  const V p0 = hn::Set(d, pivots[0]), p1 = hn::Set(d, pivots[1]), p2 = hn::Set(d, pivots[2]),
+          p3 = hn::Set(d, pivots[3]);
+  V b0 = hn::Zero(d), b1 = b0, b2 = b0, b3 = b0;
+  WideSum<D> s0(d), s1(d), s2(d), s3(d);
+  ForEachVector(
+      d, c.count,
+      [&](size_t j, size_t count) HWY_ATTR {
+        const V m = LoadUpTo(d, c.masses + j, count);
+        b0 = hn::Add(b0, hn::IfThenElseZero(hn::Gt(m, p0), m));
+        b1 = hn::Add(b1, hn::IfThenElseZero(hn::Gt(m, p1), m));
+        b2 = hn::Add(b2, hn::IfThenElseZero(hn::Gt(m, p2), m));
+        b3 = hn::Add(b3, hn::IfThenElseZero(hn::Gt(m, p3), m));
+      },
+      [&]() HWY_ATTR {
+        s0.Add(d, b0);
+        s1.Add(d, b1);
+        s2.Add(d, b2);
+        s3.Add(d, b3);
+        b0 = b1 = b2 = b3 = hn::Zero(d);
+      });
+  masses[0] = s0.Total(d);
+  masses[1] = s1.Total(d);
+  masses[2] = s2.Total(d);
+  masses[3] = s3.Total(d);
+}
+
+// Keeps the candidates with masses in (lower, upper], and their range. Returns Σ |p - q| of those above.
+template <class D>
+HWY_INLINE double KeepBetween(D d, Candidates<Real<D>>& c, Real<D> lower, Real<D> upper,
+                              MassRange<Real<D>>& range) {
+  using V = hn::Vec<D>;
+  const V low = hn::Set(d, lower), high = hn::Set(d, upper);
+  Candidates<Real<D>> kept{c.masses, c.differences, 0};
+  WideSum<D> above(d);
+  V block = hn::Zero(d), least = hn::Inf(d), largest = hn::Zero(d);
+  ForEachVector(
+      d, c.count,
+      [&](size_t j, size_t count) HWY_ATTR {
+        // What lies beyond the end reads as 0, which no bound is below.
+        const V m = LoadUpTo(d, c.masses + j, count), x = LoadUpTo(d, c.differences + j, count);
+        const auto keep = hn::And(hn::Gt(m, low), hn::Le(m, high));
+        block = hn::Add(block, hn::IfThenElseZero(hn::Gt(m, high), x));
+        least = hn::Min(least, hn::IfThenElse(keep, m, hn::Inf(d)));
+        largest = hn::Max(largest, hn::IfThenElseZero(keep, m));
+        AppendCandidates(d, m, x, keep, kept);
+      },
+      [&]() HWY_ATTR {
+        above.Add(d, block);
+        block = hn::Zero(d);
+      });
+  c.count = kept.count;
+  range = {hn::GetLane(hn::MinOfLanes(d, least)), hn::GetLane(hn::MaxOfLanes(d, largest))};
+  return above.Total(d);
 }
 
 // Σ |p - q| over the most probable candidates, as many as it takes to hold `wanted`.
 template <class D>
 HWY_NOINLINE double DifferenceOfHead(D d, Candidates<Real<D>> c, double wanted) {
   using T = Real<D>;
-  constexpr size_t kFew = 24;
-  Holding head;
-  while (c.count > kFew) {
-    const Range<T> range = RangeOf(d, c);
-    if (!(range.least < range.largest)) break;
-    const T pivot = range.Halfway();
-    const Holding above = HoldingAbove(d, c, pivot);
-    const bool enough = head.mass + above.mass >= wanted;
-    KeepSide(d, c, pivot, enough);
-    if (enough) continue;
-    head.mass += above.mass;
-    head.difference += above.difference;
+  constexpr size_t kFew = 8;
+  struct {
+    double mass = 0, difference = 0;
+  } head;
+  MassRange<T> range{};
+  KeepBetween(d, c, T{0}, std::numeric_limits<T>::max(), range);
+  while (c.count > kFew && range.least < range.largest) {
+    T pivots[kPivots];
+    double masses[kPivots];
+    range.Cut(pivots);
+    MassesAbove(d, c, pivots, masses);
+    size_t k = 0;  // the first pivot above which there is enough
+    while (k < kPivots && head.mass + masses[k] < wanted) ++k;
+    if (k > 0) head.mass += masses[k - 1];
+    const T lower = k < kPivots ? pivots[k] : T{0}, upper = k > 0 ? pivots[k - 1] : range.largest;
+    head.difference += KeepBetween(d, c, lower, upper, range);
   }
   const auto take = [&](size_t j) {
     head.mass += static_cast<double>(c.masses[j]);

@@ -123,11 +123,14 @@ class StandardizedKl {
             student_scale = hn::Set(d, scale_.student_scale);
     const V v = hn::Sub(t, hn::Set(d, teacher_largest_)), w = hn::Sub(z, hn::Set(d, student_largest_));
     if constexpr (kForm == Form::kApart) return PairInForm<kForm, kSame, true>(d, v, w, VectorsOf(d, scale_));
-    // v a - w b = ((v - w) + v (a / b - 1)) b, where v - w is exact for nearly equal logits, and a / b
-    // near 1.
+    // v a - w b = ((v - w) + v (a / b - 1)) b, where v - w is exact for nearly equal logits. Where a / b
+    // is far from 1, these two cancel.
+    constexpr T kNear = 0.25;
     const V difference = hn::Add(hn::Sub(t, z), hn::Set(d, student_largest_ - teacher_largest_));
     const V present = hn::IfThenZeroElse(hn::Eq(t, hn::Neg(hn::Inf(d))), v);
-    const V ratio = hn::Mul(hn::MulAdd(present, hn::Set(d, excess_), difference), student_scale);
+    const V near = hn::Mul(hn::MulAdd(present, hn::Set(d, excess_), difference), student_scale);
+    const V ratio =
+        std::abs(excess_) < kNear ? near : hn::MulSub(v, teacher_scale, hn::Mul(w, student_scale));
     return PairOfRatio<true>(d, t, z, hn::Mul(v, teacher_scale), hn::Mul(w, student_scale), ratio);
   }
 
