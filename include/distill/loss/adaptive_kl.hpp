@@ -22,7 +22,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: `tests/loss/adaptive_kl_test.cpp`.
 /// Cost: three passes over a row in cache, two exponentials per element, a selection without a sort.
 /// Memory: four float rows per thread and O(rows), from the workspace.
-/// Source: Wu et al. 2024, arXiv 2404.02657, section 4.
+/// Source: Wu et al. 2024, arXiv 2404.02657.
 struct adaptive_kl {
   double temperature = 1;
   std::optional<double> teacher_temperature = std::nullopt;

@@ -28,7 +28,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: the rest is summed without the label, never as 1 - p. `tests/loss/decoupled_kl_test.cpp`.
 /// Cost: two passes over a row in cache, two exponentials per element. Memory: two float rows per thread
 /// and O(rows).
-/// Source: Zhao et al. 2022, arXiv 2203.08679, equations 5 to 7.
+/// Source: Zhao et al. 2022, arXiv 2203.08679.
 struct decoupled_kl {
   label_view labels = {};
   double alpha = 1;

@@ -24,7 +24,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: `tests/loss/standardized_kl_test.cpp`.
 /// Cost: forward KL's two passes over a row in cache, and three short ones over each for the moments.
 /// Memory: two float rows per thread and O(rows), from the workspace.
-/// Source: Sun et al. 2024, arXiv 2403.01427, section 4.
+/// Source: Sun et al. 2024, arXiv 2403.01427.
 struct standardized_kl {
   double temperature = 1;
   std::optional<double> teacher_temperature = std::nullopt;

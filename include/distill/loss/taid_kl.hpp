@@ -20,7 +20,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: `tests/loss/taid_kl_test.cpp`.
 /// Cost: three passes over a row in cache, two exponentials per element. Memory: two float rows per thread
 /// and O(rows), from the workspace.
-/// Source: Shing et al. 2025, arXiv 2501.16937, section 3.
+/// Source: Shing et al. 2025, arXiv 2501.16937.
 struct taid_kl {
   double temperature = 1;
   std::optional<double> teacher_temperature = std::nullopt;

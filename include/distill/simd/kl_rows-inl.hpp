@@ -59,14 +59,19 @@ HWY_INLINE RowSums SumRow(D d, const RowView<Real<D>>& row, const PairScale<Real
                           const RowScratch<Real<D>>& scratch, const ReadLabel<Real<D>>& own) {
   using V = hn::Vec<D>;
   const auto vectors = VectorsOf(d, scale);
-  return SumPairs(d, row.classes, scratch, [&](size_t j, size_t count) HWY_ATTR {
+  RowSums sums = SumPairs(d, row.classes, scratch, [&](size_t j, size_t count) HWY_ATTR {
     V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
     if (HWY_UNLIKELY(own.label - j < count)) {
       t = WithLane(d, t, own.label - j, own.teacher);
       z = WithLane(d, z, own.label - j, own.student);
     }
-    return PairInForm<kForm, kSame, true>(d, t, z, vectors);
+    Pair<V> pair = PairInForm<kForm, kSame, true>(d, t, z, vectors);
+    // Without the origin, which may be large and would be rounded in every product.
+    if constexpr (kForm == Form::kApart) pair.ratio = hn::Add(pair.ratio, vectors.ratio_origin);
+    return pair;
   });
+  if (kForm == Form::kApart) sums.weighted -= static_cast<double>(scale.ratio_origin) * sums.teacher;
+  return sums;
 }
 
 // The largest logit of the classes but one; -inf if there is none above it.
@@ -118,7 +123,8 @@ HWY_INLINE double EvaluateInForm(D d, const RowView<Real<D>>& row, const PairSca
   const bool same = scale.IsSame();
   FormValue result{0, false};
   if constexpr (sizeof(Real<D>) == 4) {
-    if (FormOf(d, row, scale) == Form::kApart)
+    // A row shorter than a vector shows nothing of its range beforehand.
+    if (row.classes < hn::Lanes(d) || FormOf(d, row, scale) == Form::kApart)
       result = same ? evaluate(Apart(), std::true_type()) : evaluate(Apart(), std::false_type());
   }
   if (!result.kept)
@@ -126,12 +132,20 @@ HWY_INLINE double EvaluateInForm(D d, const RowView<Real<D>>& row, const PairSca
   return result.value < 0 ? 0 : result.value;  // rounding may leave a value of nearly 0 below it; NaN stays
 }
 
+// Forward KL from the sums of a row's pairs; NaN where one of them has no probabilities.
+template <Form kForm>
+HWY_INLINE double KlOf(const RowSums& sums, const RowResult& result) {
+  const double student = kForm == Form::kApart ? sums.other : sums.teacher + sums.other;
+  if (student == 0) return std::numeric_limits<double>::quiet_NaN();
+  return result.log_ratio + std::log1p(result.excess);
+}
+
 // Forward KL of a row and its gradient, from the sums of its pairs.
 template <Form kForm, class D>
 HWY_INLINE FormValue FinishKl(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
                               const RowScratch<Real<D>>& scratch, const RowSums& sums, double factor) {
   const RowResult result = ResultOf<kForm>(sums, scale);
-  const FormValue value = Judged<kForm>(result.log_ratio + std::log1p(result.excess));
+  const FormValue value = Judged<kForm>(KlOf<kForm>(sums, result));
   if (StoresGradient(row, value)) {
     factor += PoisonOf(value.value);
     StorePairs(d, row, scratch, factor * result.other_norm, factor * result.teacher_norm);

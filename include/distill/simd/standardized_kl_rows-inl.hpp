@@ -105,7 +105,7 @@ class StandardizedKl {
       return pair;
     });
     const RowResult result = ResultOf<kForm>(sums, scale_);
-    const FormValue value = Judged<kForm>(result.log_ratio + std::log1p(result.excess));
+    const FormValue value = Judged<kForm>(KlOf<kForm>(sums, result));
     if (!StoresGradient(row_, value)) return value;
     factor = factor / spread_ + PoisonOf(value.value);
     const double moment = result.other_norm * other.Total(d) + result.teacher_norm * teacher.Total(d);

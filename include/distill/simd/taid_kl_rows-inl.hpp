@@ -76,12 +76,16 @@ HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const Inter
   const V student_origin = hn::Set(d, frame);
   // Apart, ratio and exponents must agree to the last bit: this difference is exact.
   const V rest = hn::Set(d, mixed.student_scale - mixed.share);
+  // Without the origin, which may be large and would be rounded in every product.
+  const T origin = static_cast<T>(mixed.scale.Log2RatioOrigin());
+  const V ratio_origin = hn::Set(d, origin);
   RowSums sums = SumPairs(d, row.classes, scratch, [&](size_t j, size_t count) HWY_ATTR {
     const V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
     const V y = hn::MulAdd(t, vectors.teacher_scale, hn::MulAdd(z, share, vectors.teacher_origin));
     const V x = hn::MulAdd(z, student_scale, student_origin);
     if constexpr (kForm == Form::kApart) {
-      return Pair<V>{Exp2Fast(d, y), Exp2Fast(d, x), hn::MulSub(t, vectors.teacher_scale, hn::Mul(z, rest))};
+      const V ratio = hn::MulAdd(t, vectors.teacher_scale, hn::NegMulAdd(z, rest, ratio_origin));
+      return Pair<V>{Exp2Fast(d, y), Exp2Fast(d, x), ratio};
     } else {
       // A target is masked where either logit is.
       const V masked = hn::Neg(hn::Inf(d));
@@ -89,6 +93,7 @@ HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const Inter
       return PairOfRatio<true>(d, either, z, y, x, Log2Ratio<kSame>(d, t, z, vectors));
     }
   });
+  if (kForm == Form::kApart) sums.weighted -= static_cast<double>(origin) * sums.teacher;
   // In the unit ResultOf expects.
   if (kForm == Form::kApart && kSame) sums.weighted /= static_cast<double>(mixed.scale.teacher_scale);
   return sums;
