@@ -76,7 +76,7 @@ TEST_CASE("decoupled_kl with alpha 1 and beta 1 - p of the label is forward_kl")
 }
 
 TEST_CASE("decoupled_kl of two classes has no others to compare, of one class nothing") {
-  const std::vector<double> student = {0.3, -1.2}, teacher = {2, 1};
+  const std::vector<double> student = {0.3, -1.2}, teacher = {2, -1};
   for (const double temperature : {1.0, 0.7}) {
     const decoupled_kl without{.labels = first, .beta = 0, .teacher_temperature = temperature};
     decoupled_kl with = without;

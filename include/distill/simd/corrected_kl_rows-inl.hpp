@@ -82,7 +82,8 @@ HWY_NOINLINE double CorrectedKlRow(D d, const loss_term& term, const RowView<Rea
   PairScale<T> scale = ScaleOf<T>(term);
   const T own = row.teacher[label], largest = LargestBut(d, row.teacher, row.classes, label);
   const T maximum = OrZero(own > largest ? own : largest);
-  scale.RefersTo(maximum, MaximumOrZero(d, row.student, row.classes));
+  const T student = MaximumOrZero(d, row.student, row.classes);
+  scale.RefersTo(maximum, student);
   const double sum =
       SumOfExponentials(d, row.teacher, row.classes, scale.teacher_scale, scale.teacher_origin);
   const auto probability = [&](T logit) {
@@ -94,8 +95,12 @@ HWY_NOINLINE double CorrectedKlRow(D d, const loss_term& term, const RowView<Rea
     const ReadLabel<T> none{row.classes, T{0}, T{0}};
     return KlRow(d, scale, row, scratch, none, maximum, factor);
   }
+  // Relative to the lifted label, which may exceed the others by far.
   const double exponent = std::log2(LiftedShare(p, other, term.alpha) * sum);
-  return LiftedRow(d, scale, row, label, exponent, scratch, factor);
+  const double before = scale.teacher_origin, lift = exponent / static_cast<double>(scale.teacher_scale);
+  scale.RefersTo(static_cast<T>(static_cast<double>(maximum) + lift), student);
+  const double lifted = exponent + (static_cast<double>(scale.teacher_origin) - before);
+  return LiftedRow(d, scale, row, label, lifted, scratch, factor);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
