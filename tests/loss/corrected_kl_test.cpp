@@ -1,21 +1,26 @@
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
-#include <limits>
+#include <distill/loss/corrected_kl.hpp>
+#include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/view/matrix_view.hpp>
+#include <memory>
 #include <vector>
 
 #include "support/one_row.hpp"
 #include "support/oracle_sweep.hpp"
 #include "support/random_logits.hpp"
+#include "support/special_values.hpp"
 
 using namespace distill;
 using namespace support;
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+const std::int32_t class_0[] = {0}, class_1[] = {1};
 
-case_maker maker(corrected_kl loss) {
+case_maker corrected_maker(corrected_kl loss) {
   return [loss](std::size_t rows, std::size_t classes) {
     auto labels = std::make_shared<std::vector<std::int64_t>>(rows);
     for (std::size_t row = 0; row < rows; ++row)
@@ -28,9 +33,6 @@ case_maker maker(corrected_kl loss) {
   };
 }
 
-bool is_zero(double x) { return x == 0; }
-bool is_nan(double x) { return std::isnan(x); }
-
 // The corrected teacher, read off a gradient q - c.
 std::vector<double> target_of(const corrected_kl& loss, const std::vector<double>& student,
                               const std::vector<double>& teacher) {
@@ -41,23 +43,21 @@ std::vector<double> target_of(const corrected_kl& loss, const std::vector<double
   return target;
 }
 
-const std::int32_t first[] = {0}, second[] = {1};
-
 }  // namespace
 
 TEST_CASE("corrected_kl against the oracle") {
-  check_against_oracle(maker({}));
-  check_against_oracle(maker({.threshold = 0.6, .temperature = 4}));
-  check_against_oracle(maker({.threshold = 0}));
-  check_against_oracle(
-      maker({.threshold = 0.9, .temperature = 3, .teacher_temperature = 0.7, .temperature_squared = false}));
+  check_against_oracle(corrected_maker({}));
+  check_against_oracle(corrected_maker({.threshold = 0.6, .temperature = 4}));
+  check_against_oracle(corrected_maker({.threshold = 0}));
+  check_against_oracle(corrected_maker(
+      {.threshold = 0.9, .temperature = 3, .teacher_temperature = 0.7, .temperature_squared = false}));
 }
 
 // p = (1/4, 1/2, 1/4), label 0, τ = 1/5: λ = (1/2 - 1/4 + 1/5) / (5/4) = 0.36, c = (0.52, 0.32, 0.16).
 TEST_CASE("corrected_kl of three classes by hand") {
   const std::vector<double> teacher = {0, std::log(2.0), 0}, student = {0, 0, 0};
   const auto result =
-      row_outcome_of<double>(corrected_kl{.labels = first, .threshold = 0.2}, student, teacher);
+      row_outcome_of<double>(corrected_kl{.labels = class_0, .threshold = 0.2}, student, teacher);
   CHECK(result.value ==
         Approx(0.52 * std::log(1.56) + 0.32 * std::log(0.96) + 0.16 * std::log(0.48)).epsilon(1e-13));
   CHECK(result.gradient[0] == Approx(1.0 / 3 - 0.52).epsilon(1e-13));
@@ -67,12 +67,13 @@ TEST_CASE("corrected_kl of three classes by hand") {
 TEST_CASE("corrected_kl leaves a label alone that leads by the threshold") {
   const std::vector<double> student = {0.5, -1, 2, 0}, teacher = {3, 1, 0, 0.5};
   const auto plain = row_outcome_of<double>(forward_kl{}, student, teacher);
-  const auto kept = row_outcome_of<double>(corrected_kl{.labels = first, .threshold = 0.2}, student, teacher);
+  const auto kept =
+      row_outcome_of<double>(corrected_kl{.labels = class_0, .threshold = 0.2}, student, teacher);
   CHECK(kept.value == Approx(plain.value).epsilon(1e-14));
   for (std::size_t c = 0; c < 4; ++c) CHECK(kept.gradient[c] == Approx(plain.gradient[c]).margin(1e-15));
-  CHECK(row_outcome_of<double>(corrected_kl{.labels = first, .threshold = 0.95}, student, teacher).value !=
+  CHECK(row_outcome_of<double>(corrected_kl{.labels = class_0, .threshold = 0.95}, student, teacher).value !=
         Approx(plain.value).epsilon(1e-3));
-  CHECK(row_outcome_of<double>(corrected_kl{.labels = second, .threshold = 0.2}, student, teacher).value !=
+  CHECK(row_outcome_of<double>(corrected_kl{.labels = class_1, .threshold = 0.2}, student, teacher).value !=
         Approx(plain.value).epsilon(1e-3));
 }
 
@@ -81,7 +82,7 @@ TEST_CASE("corrected_kl raises the label just to the threshold and keeps the oth
   const std::vector<long double> exact(teacher.begin(), teacher.end());
   const auto p = oracle::softmax(exact.data(), 4, 1);
   for (const double threshold : {0.0, 0.1, 0.5, 0.99, 0.999999}) {
-    const auto c = target_of({.labels = first, .threshold = threshold}, student, teacher);
+    const auto c = target_of({.labels = class_0, .threshold = threshold}, student, teacher);
     CHECK(c[0] + c[1] + c[2] + c[3] == Approx(1).epsilon(1e-13));
     CHECK(c[0] - c[1] == Approx(threshold).margin(1e-13));
     CHECK(c[2] / c[1] == Approx(static_cast<double>(p[2] / p[1])).epsilon(1e-8));
@@ -92,7 +93,7 @@ TEST_CASE("corrected_kl raises the label just to the threshold and keeps the oth
 // Not only a wrong most probable class is corrected, also a lead that is too small.
 TEST_CASE("corrected_kl raises a label that leads by too little") {
   const std::vector<double> student = {0, 0, 0}, teacher = {0.1, 0, 0};
-  const auto c = target_of({.labels = first, .threshold = 0.3}, student, teacher);
+  const auto c = target_of({.labels = class_0, .threshold = 0.3}, student, teacher);
   CHECK(c[0] - c[1] == Approx(0.3).epsilon(1e-12));
 }
 
@@ -100,37 +101,38 @@ TEST_CASE("corrected_kl of labels that the teacher thinks impossible, and of cer
   const std::vector<double> student = {0.5, -1, 2, 0};
   for (const double never : {-30.0, -200.0, -5000.0, -kInfinity}) {
     const std::vector<double> teacher = {never, 1, 0, 0.5};
-    check_row(corrected_kl{.labels = first}, student, teacher);
+    check_row(corrected_kl{.labels = class_0}, student, teacher);
   }
   for (const double sure : {30.0, 200.0, 5000.0}) {
-    check_row(corrected_kl{.labels = first}, student, {0, sure, 1, 0.5});
-    check_row(corrected_kl{.labels = second}, student, {0, sure, 1, 0.5});
-    check_row(corrected_kl{.labels = first}, {sure / 10, 0, 1, 0}, {0, sure, 1, 0.5});
+    check_row(corrected_kl{.labels = class_0}, student, {0, sure, 1, 0.5});
+    check_row(corrected_kl{.labels = class_1}, student, {0, sure, 1, 0.5});
+    check_row(corrected_kl{.labels = class_0}, {sure / 10, 0, 1, 0}, {0, sure, 1, 0.5});
   }
-  const auto only =
-      row_outcome_of<float>(corrected_kl{.labels = second}, student, {-kInfinity, 1, -kInfinity, -kInfinity});
+  const auto only = row_outcome_of<float>(corrected_kl{.labels = class_1}, student,
+                                          {-kInfinity, 1, -kInfinity, -kInfinity});
   CHECK(only.value ==
-        Approx(cross_entropy{.labels = second}(matrix_view(student.data(), 1, 4))).epsilon(1e-6));
+        Approx(cross_entropy{.labels = class_1}(matrix_view(student.data(), 1, 4))).epsilon(1e-6));
   // A target where the student has nothing.
-  CHECK(row_outcome_of<float>(corrected_kl{.labels = first}, {-kInfinity, 1, 0, 0}, {0, 1, 0, 0}).value ==
+  CHECK(row_outcome_of<float>(corrected_kl{.labels = class_0}, {-kInfinity, 1, 0, 0}, {0, 1, 0, 0}).value ==
         kInfinity);
-  CHECK(row_outcome_of<float>(corrected_kl{.labels = first}, {1, -kInfinity, 0, 0}, {0, -kInfinity, 0, 0})
+  CHECK(row_outcome_of<float>(corrected_kl{.labels = class_0}, {1, -kInfinity, 0, 0}, {0, -kInfinity, 0, 0})
             .value >= 0);
 }
 
 TEST_CASE("corrected_kl of one class is 0, of a row without probabilities NaN") {
-  const auto one = row_outcome_of<float>(corrected_kl{.labels = first, .teacher_temperature = 3}, {4}, {-1});
+  const auto one =
+      row_outcome_of<float>(corrected_kl{.labels = class_0, .teacher_temperature = 3}, {4}, {-1});
   CHECK(one.value == 0);
   CHECK(one.gradient_is(is_zero));
   const std::vector<double> good = {0, 1, 2}, none(3, -kInfinity);
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), kInfinity})
+  for (const double bad : {kNan, kInfinity})
     for (const std::size_t where : {0u, 1u}) {
       std::vector<double> spoiled = good;
       spoiled[where] = bad;
-      for (const auto& result : {row_outcome_of<float>(corrected_kl{.labels = first}, spoiled, good),
-                                 row_outcome_of<float>(corrected_kl{.labels = first}, good, spoiled),
-                                 row_outcome_of<double>(corrected_kl{.labels = first}, good, none),
-                                 row_outcome_of<float>(corrected_kl{.labels = first}, good, none)}) {
+      for (const auto& result : {row_outcome_of<float>(corrected_kl{.labels = class_0}, spoiled, good),
+                                 row_outcome_of<float>(corrected_kl{.labels = class_0}, good, spoiled),
+                                 row_outcome_of<double>(corrected_kl{.labels = class_0}, good, none),
+                                 row_outcome_of<float>(corrected_kl{.labels = class_0}, good, none)}) {
         CHECK(std::isnan(result.value));
         CHECK(result.gradient_is(is_nan));
       }
@@ -138,13 +140,12 @@ TEST_CASE("corrected_kl of one class is 0, of a row without probabilities NaN") 
 }
 
 TEST_CASE("corrected_kl does not read rows whose label is ignored") {
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const double student[] = {0, 1, 2, nan, nan, nan}, teacher[] = {1, 0, 0, nan, nan, nan};
+  const double student[] = {0, 1, 2, kNan, kNan, kNan}, teacher[] = {1, 0, 0, kNan, kNan, kNan};
   const std::int32_t labels[] = {0, -1};
   double gradient[6] = {7, 7, 7, 7, 7, 7};
   const double value = corrected_kl{.labels = labels, .ignore_index = -1}(
       matrix_view(student, 2, 3), matrix_view(teacher, 2, 3), matrix_view(gradient, 2, 3));
-  CHECK(value == corrected_kl{.labels = first}(matrix_view(student, 1, 3), matrix_view(teacher, 1, 3)));
+  CHECK(value == corrected_kl{.labels = class_0}(matrix_view(student, 1, 3), matrix_view(teacher, 1, 3)));
   for (int c = 3; c < 6; ++c) CHECK(gradient[c] == 0);
 }
 

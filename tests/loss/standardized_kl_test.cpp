@@ -1,22 +1,20 @@
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
-#include <limits>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/standardized_kl.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <vector>
 
 #include "support/one_row.hpp"
 #include "support/oracle_sweep.hpp"
 #include "support/random_logits.hpp"
+#include "support/special_values.hpp"
 
 using namespace distill;
 using namespace support;
 
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-bool is_zero(double x) { return x == 0; }
-bool is_nan(double x) { return std::isnan(x); }
 
 std::vector<double> scaled(std::vector<double> row, double factor, double offset) {
   for (double& x : row) x = factor * x + offset;
@@ -129,7 +127,7 @@ TEST_CASE("standardized_kl leaves masked logits out of mean and spread") {
 }
 
 TEST_CASE("standardized_kl of a row without probabilities is NaN") {
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), kInfinity}) {
+  for (const double bad : {kNan, kInfinity}) {
     std::vector<double> good(7, 0), spoiled;
     good[1] = 2;
     spoiled = good;

@@ -1,26 +1,21 @@
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <distill/distill.hpp>
-#include <limits>
+#include <distill/loss/forward_kl.hpp>
+#include <distill/loss/objective.hpp>
+#include <distill/loss/taid_kl.hpp>
+#include <distill/numeric/bfloat16.hpp>
+#include <distill/schedule/taid.hpp>
+#include <distill/view/matrix_view.hpp>
 #include <vector>
 
 #include "support/one_row.hpp"
 #include "support/oracle_row.hpp"
 #include "support/oracle_sweep.hpp"
 #include "support/random_logits.hpp"
+#include "support/special_values.hpp"
 
 using namespace distill;
 using namespace support;
-
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-bool is_zero(double x) { return x == 0; }
-bool is_nan(double x) { return std::isnan(x); }
-
-}  // namespace
 
 TEST_CASE("taid_kl against the oracle") {
   check_against_oracle(maker_of(taid_kl{.interpolation = 0.4}));
@@ -74,7 +69,8 @@ TEST_CASE("taid_kl at 0 is 0 whatever the teacher is") {
 TEST_CASE("taid_kl keeps its digits however little the target differs from the student") {
   const logit_pair logits = independent_logits(1, 60, 3);
   for (const double t : {1e-1, 1e-2, 1e-3, 1e-5}) {
-    const double in_float = std::max(1e-6, 2e-7 / t);  // the value is of second order in t, its terms of first
+    const double in_float =
+        std::max(1e-6, 2e-7 / t);  // the value is of second order in t, its terms of first
     const taid_kl loss{.temperature = 2, .interpolation = t};
     check_row<float>(loss, logits.student, logits.teacher, {in_float, 2e-6});
     check_row<double>(loss, logits.student, logits.teacher, {1e-9, 1e-12});

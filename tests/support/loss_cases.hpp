@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <distill/loss/adaptive_kl.hpp>
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/corrected_kl.hpp>
 #include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/divergence.hpp>
 #include <distill/loss/evaluate.hpp>
 #include <distill/loss/forward_kl.hpp>
@@ -16,6 +19,8 @@
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/standardized_kl.hpp>
+#include <distill/loss/taid_kl.hpp>
 #include <distill/loss/total_variation.hpp>
 #include <memory>
 #include <string>

@@ -2,11 +2,20 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <distill/loss/row_options.hpp>
+#include <distill/view/matrix_view.hpp>
+#include <exception>
+#include <string>
 #include <vector>
 
 #include "support/accuracy.hpp"
 
 namespace support {
+
+inline bool is_zero(double x) { return x == 0; }
+inline bool is_nan(double x) { return std::isnan(x); }
+inline bool is_finite(double x) { return std::isfinite(x); }
 
 struct row_outcome {
   double value = 0;
