@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <distill/loss/adaptive_kl.hpp>
 #include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/objective.hpp>
@@ -201,4 +202,18 @@ TEST_CASE("decoupled_kl refuses parameters and labels out of range") {
         "decoupled_kl: labels has 1 entries, student has 2 rows");
   CHECK(to_string(decoupled_kl{.labels = good, .temperature = 4}) ==
         "decoupled_kl{.temperature = 4, .alpha = 1, .beta = 8, .ignore_index = -100}");
+}
+
+TEST_CASE("losses that transform rows share an objective with others") {
+  const logit_pair logits = independent_logits(1, 50, 4);
+  const decoupled_kl decoupled{.labels = second, .temperature = 2};
+  const auto sum = 0.5 * decoupled + 2 * forward_kl{.temperature = 2} + 0.25 * adaptive_kl{};
+  const auto together = row_outcome_of<float>(sum, logits.student, logits.teacher);
+  const auto a = row_outcome_of<float>(decoupled, logits.student, logits.teacher),
+             b = row_outcome_of<float>(forward_kl{.temperature = 2}, logits.student, logits.teacher),
+             c = row_outcome_of<float>(adaptive_kl{}, logits.student, logits.teacher);
+  CHECK(together.value == Approx(0.5 * a.value + 2 * b.value + 0.25 * c.value).epsilon(1e-6));
+  for (std::size_t i = 0; i < 50; ++i)
+    CHECK(together.gradient[i] ==
+          Approx(0.5 * a.gradient[i] + 2 * b.gradient[i] + 0.25 * c.gradient[i]).margin(1e-6));
 }
