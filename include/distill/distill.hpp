@@ -37,10 +37,13 @@
 #include <distill/execution/executor.hpp>
 #include <distill/execution/thread_pool.hpp>
 #include <distill/execution/workspace.hpp>
+#include <distill/loss/adaptive_kl.hpp>
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/corrected_kl.hpp>
 #include <distill/loss/correlation.hpp>
 #include <distill/loss/correlation_options.hpp>
 #include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/divergence.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/jensen_shannon.hpp>
@@ -54,6 +57,8 @@
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/standardized_kl.hpp>
+#include <distill/loss/taid_kl.hpp>
 #include <distill/loss/total_variation.hpp>
 #include <distill/loss/universal_logit.hpp>
 #include <distill/moe/balance_backward.hpp>

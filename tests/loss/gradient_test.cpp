@@ -48,9 +48,11 @@ void check_differences(const loss_case& loss, std::size_t rows, std::size_t clas
 
 TEST_CASE("gradients are the derivatives of the values") {
   for (const auto& [rows, classes] : {std::pair<std::size_t, std::size_t>{3, 2}, {5, 7}, {2, 45}})
-    for (const loss_case& loss : all_cases(rows, classes))
+    for (const loss_case& loss : all_cases(rows, classes)) {
+      if (loss.holds_constant()) continue;
       for (const layout how : {layout::compact, layout::every_third, layout::column_major})
         check_differences(loss, rows, classes, how);
+    }
 }
 
 // total_variation has a kink where p = q: there the documented subgradient is 0.

@@ -49,6 +49,14 @@ std::vector<loss_case> divergences() {
   return cases;
 }
 
+// With those that transform the rows first; corrected_kl is another's divergence.
+std::vector<loss_case> divergences(std::size_t classes) {
+  std::vector<loss_case> cases = divergences();
+  for (const loss_case& one : transforming_cases(kRows, classes))
+    if (!one.is(loss_kind::corrected_kl)) cases.push_back(one);
+  return cases;
+}
+
 struct outcome {
   double value;
   std::vector<double> values;
@@ -105,7 +113,7 @@ void spoil_one_row(const loss_case& loss, std::size_t classes, Spoil spoil, Chec
 
 TEST_CASE("equal logits give exactly 0 and a gradient of exactly 0") {
   for (const std::size_t classes : {1u, 2u, 3u, 10u, 32u, 33u, 70u, 1000u})
-    for (const loss_case& loss : divergences()) {
+    for (const loss_case& loss : divergences(classes)) {
       logit_pair logits = independent_logits(kRows, classes, classes);
       logits.student = logits.teacher;
       const auto check = [&](const outcome& result) {
@@ -125,7 +133,7 @@ TEST_CASE("equal logits give exactly 0 and a gradient of exactly 0") {
 TEST_CASE("a divergence is never negative, and 0 only where the logits say so") {
   for (const double deviation : {1e-1, 1e-3, 1e-5, 1e-6})
     for (const std::size_t classes : {2u, 10u, 70u, 1000u})
-      for (const loss_case& loss : divergences()) {
+      for (const loss_case& loss : divergences(classes)) {
         const logit_pair logits = near_equal_logits(kRows, classes, classes, deviation);
         INFO(loss.name << ", " << classes << " classes, deviation " << deviation);
         for (const double value : run<float>(loss, logits).values) CHECK(value >= 0);

@@ -33,6 +33,16 @@ oracle::formula formula_named(loss_kind kind) {
     case loss_kind::ranking_hinge:  // ranking_test has its own oracle
     case loss_kind::ranking_logistic:
       break;
+    case loss_kind::decoupled_kl:
+      return oracle::formula::decoupled_kl;
+    case loss_kind::standardized_kl:
+      return oracle::formula::standardized_kl;
+    case loss_kind::adaptive_kl:
+      return oracle::formula::adaptive_kl;
+    case loss_kind::taid_kl:
+      return oracle::formula::taid_kl;
+    case loss_kind::corrected_kl:
+      return oracle::formula::corrected_kl;
   }
   return oracle::formula::forward_kl;
 }
@@ -53,6 +63,15 @@ std::shared_ptr<const std::vector<std::int64_t>> labels_of(std::size_t rows, std
   for (std::size_t row = 0; row < rows; ++row)
     (*labels)[row] = ignore_some && row % 5 == 4 ? -100 : static_cast<std::int64_t>(row * 7 % classes);
   return labels;
+}
+
+template <class L>
+loss_case labelled_case(L loss, std::size_t rows, std::size_t classes) {
+  const auto labels = labels_of(rows, classes, true);
+  loss.labels = *labels;
+  loss_case result = case_of(loss);
+  result.labels = labels;
+  return result;
 }
 
 template <class L>
@@ -141,8 +160,14 @@ loss_case shared_objective_case(std::size_t which, std::size_t rows, std::size_t
   }
 }
 
+std::vector<loss_case> transforming_cases(std::size_t rows, std::size_t classes) {
+  return {labelled_case(distill::decoupled_kl{}, rows, classes), case_of(distill::standardized_kl{}),
+          case_of(distill::adaptive_kl{}), case_of(distill::taid_kl{.interpolation = 0.4}),
+          labelled_case(distill::corrected_kl{}, rows, classes)};
+}
+
 std::vector<loss_case> default_cases(std::size_t rows, std::size_t classes) {
-  return {
+  std::vector<loss_case> cases = {
       case_of(distill::forward_kl{}),          case_of(distill::reverse_kl{}),
       case_of(distill::jensen_shannon{}),      case_of(distill::skewed_forward_kl{}),
       case_of(distill::skewed_reverse_kl{}),   case_of(distill::total_variation{}),
@@ -150,6 +175,8 @@ std::vector<loss_case> default_cases(std::size_t rows, std::size_t classes) {
       case_of(distill::logit_mse{}),           case_of(distill::divergence<pearson_chi2>{.temperature = 3}),
       cross_entropy_case(rows, classes),       short_objective_case(rows, classes),
       shared_objective_case(1, rows, classes), shared_objective_case(5, rows, classes)};
+  for (const loss_case& one : transforming_cases(rows, classes)) cases.push_back(one);
+  return cases;
 }
 
 std::vector<loss_case> all_cases(std::size_t rows, std::size_t classes) {
@@ -177,6 +204,13 @@ std::vector<loss_case> all_cases(std::size_t rows, std::size_t classes) {
   cases.push_back(cross_entropy_case(rows, classes, 1, 1));
   cases.push_back(cross_entropy_case(rows, classes, 0.5, 0, true));
   cases.push_back(long_objective_case(rows, classes));
+  append_divergence(cases, distill::standardized_kl{});
+  append_divergence(cases, distill::adaptive_kl{.head_mass = 0.8});
+  append_divergence(cases, distill::taid_kl{.interpolation = 0.7});
+  cases.push_back(labelled_case(
+      distill::decoupled_kl{.alpha = 2, .beta = 0.5, .temperature = 3, .teacher_temperature = 0.7}, rows,
+      classes));
+  cases.push_back(labelled_case(distill::corrected_kl{.threshold = 0.6, .temperature = 3}, rows, classes));
   return cases;
 }
 

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <distill/loss/adaptive_kl.hpp>
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/corrected_kl.hpp>
 #include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/divergence.hpp>
 #include <distill/loss/evaluate.hpp>
 #include <distill/loss/forward_kl.hpp>
@@ -16,6 +19,8 @@
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/standardized_kl.hpp>
+#include <distill/loss/taid_kl.hpp>
 #include <distill/loss/total_variation.hpp>
 #include <memory>
 #include <string>
@@ -56,6 +61,10 @@ struct loss_case {
                              gradient, rows);
   }
   bool is(distill::loss_kind kind) const { return terms.size() == 1 && terms[0].kind == kind; }
+  /// Whether its gradient holds something constant that depends on the student, and is no derivative of its value.
+  bool holds_constant() const {
+    return is(distill::loss_kind::adaptive_kl) || (is(distill::loss_kind::taid_kl) && terms[0].alpha < 1);
+  }
 };
 
 oracle::loss formula_of(const distill::loss_term& term);
@@ -78,6 +87,8 @@ loss_case long_objective_case(std::size_t rows, std::size_t classes);
 inline constexpr std::size_t shared_objective_cases = 7;
 loss_case shared_objective_case(std::size_t which, std::size_t rows, std::size_t classes);
 
+/// The losses that transform a row first, with their default parameters; taid_kl between student and teacher.
+std::vector<loss_case> transforming_cases(std::size_t rows, std::size_t classes);
 /// Every loss with its default parameters.
 std::vector<loss_case> default_cases(std::size_t rows, std::size_t classes);
 /// Every loss with several parameters: temperatures, with and without T², and the limits of alpha_beta.

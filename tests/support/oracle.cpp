@@ -4,14 +4,14 @@
 #include <cmath>
 #include <limits>
 
+#include "support/oracle_row.hpp"
+
 namespace oracle {
-namespace {
 
 using real = long double;
-constexpr real infinity = std::numeric_limits<real>::infinity();
 
 std::vector<real> log_softmax(const real* logits, std::size_t classes, real temperature) {
-  real maximum = -infinity;
+  real maximum = -std::numeric_limits<real>::infinity();
   for (std::size_t i = 0; i < classes; ++i) maximum = std::max(maximum, logits[i]);
   std::vector<real> result(classes);
   real sum = 0;
@@ -23,6 +23,10 @@ std::vector<real> log_softmax(const real* logits, std::size_t classes, real temp
   for (real& x : result) x -= log_sum;
   return result;
 }
+
+namespace {
+
+constexpr real infinity = std::numeric_limits<real>::infinity();
 
 // a log(a / b) with the conventions of probability theory, given the logarithms.
 real relative_entropy(real log_a, real log_b) {
@@ -95,11 +99,6 @@ pointwise of(const loss& l, real log_p, real log_q) {
   }
 }
 
-struct row_answer {
-  real value = 0;
-  std::vector<real> gradient;
-};
-
 row_answer divergence_row(const loss& l, const real* student, const real* teacher, std::size_t classes) {
   const auto log_q = log_softmax(student, classes, l.student_temperature);
   const auto log_p = log_softmax(teacher, classes, l.teacher_temperature);
@@ -147,6 +146,8 @@ row_answer row_of(const loss& l, const matrix& student, const matrix& teacher, s
     return cross_entropy_row(l, z, student.classes, static_cast<std::size_t>(l.labels[row]));
   const real* t = &teacher.at(row, 0);
   if (l.kind == formula::logit_mse) return logit_mse_row(z, t, student.classes);
+  if (transforms_rows(l.kind))
+    return transformed_row(l, z, t, student.classes, l.labels.empty() ? 0 : static_cast<std::size_t>(l.labels[row]));
   return divergence_row(l, z, t, student.classes);
 }
 
@@ -166,7 +167,7 @@ answer evaluate(const std::vector<loss>& losses, const matrix& student, const ma
   const auto weight = [&](std::size_t row) { return how.weights.empty() ? 1 : how.weights[row]; };
   for (const loss& l : losses) {
     const auto counts = [&](std::size_t row) {
-      return weight(row) != 0 && !(l.kind == formula::cross_entropy && l.labels[row] == l.ignore_index);
+      return weight(row) != 0 && (l.labels.empty() || l.labels[row] != l.ignore_index);
     };
     std::size_t counted = 0;
     for (std::size_t row = 0; row < student.rows; ++row) counted += counts(row) ? 1 : 0;

@@ -18,7 +18,12 @@ enum class formula {
   soft_cross_entropy,
   cross_entropy,
   logit_mse,
-  pearson_chi2
+  pearson_chi2,
+  decoupled_kl,
+  standardized_kl,
+  adaptive_kl,
+  taid_kl,
+  corrected_kl
 };
 
 struct matrix {
@@ -36,7 +41,7 @@ struct loss {
   formula kind = formula::forward_kl;
   long double student_temperature = 1, teacher_temperature = 1;
   bool temperature_squared = true;
-  long double alpha = 0, beta = 0;
+  long double alpha = 0, beta = 0;  // also what the losses that transform a row call otherwise
   std::vector<long long> labels = {};
   long long ignore_index = -100;
   long double label_smoothing = 0;

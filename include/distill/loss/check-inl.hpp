@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/loss/evaluate.hpp>
+#include <distill/loss/row_parameters-inl.hpp>
 #include <distill/view/require_memory-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
@@ -36,6 +37,9 @@ inline void check_parameters(const loss_term& term) {
       break;
     default: break;
   }
+  for_each_row_parameter(term, [&](const char* what, double value, bool valid, const char* range) {
+    if (!valid) throw_parameter(term.name, what, range, text_of(value));
+  });
 }
 
 inline void check_gradient(const char* name, const output_matrix& gradient, const input_matrix& student,

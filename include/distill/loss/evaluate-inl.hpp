@@ -32,7 +32,9 @@ DISTILL_INLINE bool walks_across_rows(const row_job& job) {
   constexpr std::size_t few_classes = 32, most_strided_classes = 4096;
   if (has_ranking(job)) return false;
   for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence || job.mixes_temperatures(job.terms[i])) return false;
+    if (job.terms[i].kind == loss_kind::user_divergence || job.terms[i].transforms_rows() ||
+        job.mixes_temperatures(job.terms[i]))
+      return false;
   const bool strided = job.student.column_stride != 1 && job.student.row_stride == 1;
   return job.classes() <= few_classes || (strided && job.classes() <= most_strided_classes);
 }
@@ -70,7 +72,8 @@ DISTILL_INLINE bool has_one_pair(const row_job& job, element_type compute) {
   int labels = 0;
   for (std::size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];
-    if (term.kind == loss_kind::user_divergence || (term.needs_labels() && ++labels > 1)) return false;
+    if (term.kind == loss_kind::user_divergence || term.transforms_rows()) return false;
+    if (term.needs_labels() && ++labels > 1) return false;
     if (!term.compares_distributions()) continue;
     if (pair == nullptr) pair = &term;
     if (!term.shares_temperatures_with(*pair)) return false;
@@ -101,8 +104,12 @@ DISTILL_INLINE scratch_rows plan_scratch(const row_job& job, element_type comput
     plan.count += static_cast<int>((ranking_scratch(job.classes()) + plan.pitch - 1) / plan.pitch);
   }
   if (job.one_pair && job.term_count > 1 && job.gradient.data != nullptr) plan.third = plan.append();
-  for (std::size_t i = 0; i < job.term_count; ++i)
-    if (job.terms[i].kind == loss_kind::user_divergence && plan.slope < 0) plan.slope = plan.append();
+  for (std::size_t i = 0; i < job.term_count; ++i) {
+    const bool adaptive = job.terms[i].kind == loss_kind::adaptive_kl;
+    if ((adaptive || job.terms[i].kind == loss_kind::user_divergence) && plan.slope < 0)
+      plan.slope = plan.append();
+    if (adaptive && plan.candidates < 0) plan.candidates = plan.append();
+  }
   return plan;
 }
 

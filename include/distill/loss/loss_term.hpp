@@ -24,7 +24,12 @@ enum class loss_kind {
   ranking_logistic,
   user_divergence,
   cross_entropy,
-  logit_mse
+  logit_mse,
+  decoupled_kl,
+  standardized_kl,
+  adaptive_kl,
+  taid_kl,
+  corrected_kl
 };
 
 /// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per
@@ -51,7 +56,7 @@ struct loss_term {
   double temperature = 1;
   double teacher_temperature = 1;
   bool temperature_squared = true;
-  double alpha = 0, beta = 0;
+  double alpha = 0, beta = 0;  ///< a loss's own parameters: what each is called there, to_string says
   label_view labels = {};
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
@@ -65,11 +70,21 @@ struct loss_term {
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
   /// Whether it sees no more of the teacher than the order of its logits.
   bool ranks() const { return kind == loss_kind::ranking_hinge || kind == loss_kind::ranking_logistic; }
-  bool needs_labels() const { return kind == loss_kind::cross_entropy; }
-  /// Whether it is a function of the probabilities of teacher and student, from a formula the kernels know.
+  bool needs_labels() const {
+    return kind == loss_kind::cross_entropy || kind == loss_kind::decoupled_kl ||
+           kind == loss_kind::corrected_kl;
+  }
+  /// Whether the row is transformed as a whole before it is compared: by its label, its moments, its most
+  /// probable classes or the other model's logits.
+  bool transforms_rows() const {
+    return kind == loss_kind::decoupled_kl || kind == loss_kind::standardized_kl ||
+           kind == loss_kind::adaptive_kl || kind == loss_kind::taid_kl || kind == loss_kind::corrected_kl;
+  }
+  /// Whether it is a function of the probabilities of teacher and student class by class, from a formula the
+  /// kernels know.
   bool compares_distributions() const {
     return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse &&
-           kind != loss_kind::user_divergence && !ranks();
+           kind != loss_kind::user_divergence && !ranks() && !transforms_rows();
   }
   /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
   bool moves_with_temperature() const {

@@ -3,6 +3,7 @@
 
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/loss/evaluate.hpp>
+#include <distill/loss/row_parameters-inl.hpp>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -26,7 +27,9 @@ DISTILL_INLINE std::string to_string(const loss_term& term) {
   const bool skewed = term.kind == loss_kind::skewed_forward_kl || term.kind == loss_kind::skewed_reverse_kl;
   if (skewed || term.kind == loss_kind::alpha_beta) field("alpha", term.alpha);
   if (term.kind == loss_kind::alpha_beta || term.kind == loss_kind::jensen_shannon) field("beta", term.beta);
-  if (term.needs_labels()) field("label_smoothing", term.label_smoothing);
+  detail::for_each_row_parameter(
+      term, [&](const char* key, double value, bool, const char*) { field(key, value); });
+  if (term.kind == loss_kind::cross_entropy) field("label_smoothing", term.label_smoothing);
   if (term.needs_labels()) field("ignore_index", static_cast<double>(term.ignore_index));
   if (!term.temperature_squared && term.needs_teacher() && term.kind != loss_kind::logit_mse && !term.ranks())
     text += ", .temperature_squared = false";

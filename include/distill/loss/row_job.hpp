@@ -13,7 +13,8 @@ struct scratch_rows {
   int student = -1,
       teacher = -1;       // converted copies of rows that are not in the compute type or not contiguous
   int gradient = -1;      // the row's gradient, where it cannot be written in place
-  int slope = -1;         // a user's df/dq
+  int slope = -1;         // a user's df/dq; adaptive_kl's |p - q|
+  int candidates = -1;    // what may be among the most probable classes
   int third = -1;         // what a gradient takes beside the exponentials
   int ranking = -1;       // the first of what a ranking loss takes
   int count = 2;          // rows 0 and 1: the exponentials

@@ -12,6 +12,7 @@
 #include <distill/simd/objective_rows-inl.hpp>
 #include <distill/simd/ranking_rows-inl.hpp>
 #include <distill/simd/temperature_slopes-inl.hpp>
+#include <distill/simd/transformed_rows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -103,7 +104,8 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   view.gradient = job.gradient.data == nullptr ? nullptr
                   : copy != nullptr            ? copy
                                                : GradientRowInPlace<T>(job, row);
-  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope),
+                           ScratchRow(job, scratch, job.scratch.candidates)};
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];

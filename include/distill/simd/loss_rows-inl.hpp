@@ -10,6 +10,7 @@
 #include <distill/simd/pointwise-inl.hpp>
 #include <distill/simd/row_memory-inl.hpp>
 #include <distill/simd/sums-inl.hpp>
+#include <limits>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -56,9 +57,9 @@ HWY_INLINE void StoreUpTo(D d, hn::Vec<D> v, Real<D>* p, size_t count) {
     StorePart(d, v, p, count);
 }
 
-// The largest logit; 0 if there is none above -inf, so that it can always be subtracted. NaN is ignored.
+// The largest logit, -inf if there is none. NaN is ignored.
 template <class D>
-HWY_INLINE Real<D> MaximumOrZero(D d, const Real<D>* p, size_t n) {
+HWY_INLINE Real<D> LargestLogit(D d, const Real<D>* p, size_t n) {
   using V = hn::Vec<D>;
   const auto larger = [](V v, V maximum) HWY_ATTR { return hn::IfThenElse(hn::Gt(v, maximum), v, maximum); };
   const size_t lanes = hn::Lanes(d);
@@ -71,8 +72,17 @@ HWY_INLINE Real<D> MaximumOrZero(D d, const Real<D>* p, size_t n) {
     e = larger(hn::LoadU(d, p + j + 3 * lanes), e);
   }
   for (; j < n; j += lanes) a = larger(LoadLogits(d, p + j, HWY_MIN(lanes, n - j)), a);
-  const Real<D> result = hn::GetLane(hn::MaxOfLanes(d, larger(larger(a, b), larger(c, e))));
-  return result > hn::GetLane(hn::Neg(hn::Inf(d))) ? result : Real<D>{0};
+  return hn::GetLane(hn::MaxOfLanes(d, larger(larger(a, b), larger(c, e))));
+}
+
+// 0 in place of -inf: what can always be subtracted.
+template <class T>
+HWY_INLINE T OrZero(T maximum) {
+  return maximum > -std::numeric_limits<T>::infinity() ? maximum : T{0};
+}
+template <class D>
+HWY_INLINE Real<D> MaximumOrZero(D d, const Real<D>* p, size_t n) {
+  return OrZero(LargestLogit(d, p, n));
 }
 
 // A row of the caller's, ready to be read, and where its gradient goes (null: nowhere).
@@ -87,9 +97,10 @@ struct RowView {
 
 template <class T>
 struct RowScratch {
-  T* exponentials;  // of the teacher, then q u
-  T* others;        // the student's, or the differences; then q
-  T* slopes;        // a user's df/dq
+  T* exponentials;          // of the teacher, then q u
+  T* others;                // the student's, or the differences; then q
+  T* slopes;                // a user's df/dq
+  T* candidates = nullptr;  // see adaptive_kl_rows-inl.hpp
 };
 
 // gradient (+)= v
@@ -102,6 +113,7 @@ HWY_INLINE void StoreGradient(D d, const RowView<Real<D>>& row, size_t j, size_t
 // What turns exponentials into probabilities: p = teacher * teacher_norm,
 // q - p = difference * student_norm + teacher * norm_difference.
 struct PairNorms {
+  double teacher_sum;
   double teacher_norm, student_norm, norm_difference;
   double log_sum_ratio;  // log(student sum / teacher sum)
   double log2_teacher_sum, log2_student_sum;
@@ -112,6 +124,7 @@ HWY_INLINE PairNorms NormsOf(double teacher_sum, double difference_sum) {
   PairNorms norms;
   norms.teacher_norm = 1 / teacher_sum;
   norms.student_norm = 1 / student_sum;
+  norms.teacher_sum = teacher_sum;
   norms.norm_difference = -difference_sum / (teacher_sum * student_sum);
   norms.log_sum_ratio = std::log1p(difference_sum / teacher_sum);
   norms.log2_teacher_sum = std::log2(teacher_sum);
@@ -126,8 +139,7 @@ HWY_INLINE PairScale<T> ScaleOf(const loss_term& term) {
 
 // The same for a row. With one class the probability is 1 at any temperature: exactly, if they are the same.
 template <class T>
-HWY_INLINE PairScale<T> ScaleOf(const loss_term& term, const RowView<T>& row) {
-  auto scale = ScaleOf<T>(term);
+HWY_INLINE PairScale<T> OfRow(PairScale<T> scale, const RowView<T>& row) {
   if (row.classes == 1) scale.teacher_scale = scale.student_scale;
   const hn::ScalableTag<T> d;
   scale.RefersTo(MaximumOrZero(d, row.teacher, row.classes), MaximumOrZero(d, row.student, row.classes));
@@ -233,13 +245,22 @@ HWY_INLINE void StoreSlopes(D d, const RowView<Real<D>>& row, const RowScratch<R
   });
 }
 
+// The operator for one row, of which some want to see the exponentials first.
+template <Form kForm, bool kSame, class Op, class D>
+HWY_INLINE Op OperatorOfRow(Op op, D, const RowView<Real<D>>&, const PairScale<Real<D>>&, const PairNorms&,
+                            const RowScratch<Real<D>>&) {
+  return op;
+}
+
 // Σ f of a pointwise divergence, and its gradient times factor unless the value is not finite. In form kApart
 // a value that should have been evaluated in form kClose comes back without its gradient.
 template <Form kForm, bool kSame, class Op, class D>
-HWY_INLINE double PointwiseRowAs(Op op, D d, const PairScale<Real<D>>& scale, const RowView<Real<D>>& row,
-                                 const RowScratch<Real<D>>& scratch, double factor) {
+HWY_INLINE double PointwiseRowAs(Op any_row, D d, const PairScale<Real<D>>& scale,
+                                 const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch,
+                                 double factor) {
   using V = hn::Vec<D>;
   const PairNorms norms = ExponentiateRow<kForm, kSame>(d, row, scale, scratch);
+  const auto op = OperatorOfRow<kForm, kSame>(any_row, d, row, scale, norms, scratch);
   WideSum<D> value(d), mean_slope(d);
   V value_block = hn::Zero(d), slope_block = hn::Zero(d);
   ForEachProbability<kForm, kSame>(
@@ -282,9 +303,9 @@ HWY_INLINE double PointwiseRowAtOrigins(Op op, D d, const PairScale<Real<D>>& sc
 }
 
 template <class Op, class D>
-HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
+HWY_NOINLINE double PointwiseRow(Op op, D d, const PairScale<Real<D>>& pair, const RowView<Real<D>>& row,
                                  const RowScratch<Real<D>>& scratch, double factor) {
-  const auto scale = ScaleOf<Real<D>>(term, row);
+  const auto scale = OfRow(pair, row);
   const double value = scale.IsSame() ? PointwiseRowAtOrigins<true>(op, d, scale, row, scratch, factor)
                                       : PointwiseRowAtOrigins<false>(op, d, scale, row, scratch, factor);
   return value < 0 ? 0 : value;  // rounding may leave a divergence of nearly 0 below it; NaN stays
@@ -294,7 +315,7 @@ HWY_NOINLINE double PointwiseRow(Op op, D d, const loss_term& term, const RowVie
 template <class D>
 HWY_INLINE PairNorms UserProbabilities(D d, const loss_term& term, const RowView<Real<D>>& row,
                                        const RowScratch<Real<D>>& scratch) {
-  const auto scale = ScaleOf<Real<D>>(term, row);
+  const auto scale = OfRow(ScaleOf<Real<D>>(term), row);
   // Form kApart: a functor needs p and q to their own precision, however small one is beside the other.
   const PairNorms norms = ExponentiateRow<Form::kApart, false>(d, row, scale, scratch);
   ForEachProbability<Form::kApart, false>(
@@ -404,12 +425,19 @@ HWY_NOINLINE double LogitMseRow(D d, const RowView<Real<D>>& row, double factor)
   return value;
 }
 
+// A loss that transforms the row first, before T²; in transformed_rows-inl.hpp. The factor is on the
+// derivative with respect to the scaled logits.
+template <class D>
+double TransformedRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
+                      const RowScratch<Real<D>>& scratch, double factor);
+
 // One term on one row, T² included in value and gradient; factor is weight * coefficient / denominator.
 template <class D>
 HWY_INLINE double TermRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
                           const RowScratch<Real<D>>& scratch, double factor) {
   const double scale = term.scale();
   const double slope = factor * scale / term.temperature;
+  if (term.transforms_rows()) return scale * TransformedRow(d, term, row, index, scratch, slope);
   switch (term.kind) {
     case loss_kind::cross_entropy:
       return CrossEntropyRow(d, term, row, static_cast<size_t>(term.labels[index]), scratch, slope);
@@ -421,8 +449,9 @@ HWY_INLINE double TermRow(D d, const loss_term& term, const RowView<Real<D>>& ro
       break;
   }
   double value = 0;
-  WithPointwise(term,
-                [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, term, row, scratch, slope); });
+  const auto logit_scale = ScaleOf<Real<D>>(term);
+  WithPointwise(
+      term, [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, logit_scale, row, scratch, slope); });
   return value;
 }
 

@@ -24,16 +24,22 @@ struct PairSums {
   V teacher, other, weighted;
 };
 
+// The ratio is the one Σ e w wants.
+template <Form kForm, bool kSame, bool kMasked, class D, class V>
+HWY_INLINE Pair<V> PairInForm(D d, V t, V z, const PairScaleVectors<V>& scale) {
+  if constexpr (kForm == Form::kApart) {
+    Pair<V> pair = PairApart<true>(d, t, z, scale);
+    pair.ratio = kSame ? hn::Sub(t, z) : hn::MulSub(t, scale.teacher_scale, hn::Mul(z, scale.student_scale));
+    return pair;
+  } else {
+    return PairClose<kSame, kMasked>(d, t, z, scale);
+  }
+}
+
 template <Form kForm, bool kSame, bool kMasked, bool kStore, class D, class V>
 HWY_INLINE void StreamVector(D d, V t, V z, const PairScaleVectors<V>& scale, Real<D>* exponentials,
                              Real<D>* others, PairSums<V>& sums) {
-  Pair<V> pair;
-  if constexpr (kForm == Form::kApart) {
-    pair = PairApart<true>(d, t, z, scale);
-    pair.ratio = kSame ? hn::Sub(t, z) : hn::MulSub(t, scale.teacher_scale, hn::Mul(z, scale.student_scale));
-  } else {
-    pair = PairClose<kSame, kMasked>(d, t, z, scale);
-  }
+  Pair<V> pair = PairInForm<kForm, kSame, kMasked>(d, t, z, scale);
   if constexpr (kStore) {
     hn::StoreU(pair.teacher, d, exponentials);
     hn::StoreU(pair.other, d, others);

@@ -83,17 +83,16 @@ HWY_INLINE Pair<V> PairApart(D d, V t, V z, const PairScaleVectors<V>& scale) {
     return {Exp2(d, y), Exp2(d, x), hn::Zero(d)};
 }
 
-// kSame: one temperature for both. kMasked: logits may be -inf; without it they are finite, or the results are not.
-template <bool kSame, bool kMasked, class D, class V>
-HWY_INLINE Pair<V> PairClose(D d, V t, V z, const PairScaleVectors<V>& scale) {
+// The pair from the teacher's exponent y and the log2 of the ratio. kMasked: logits may be -inf; without it they are
+// finite, or the results are not, and the student's exponent x is not read.
+template <bool kMasked, class D, class V>
+HWY_INLINE Pair<V> PairOfRatio(D d, V t, V z, V y, V x, V ratio) {
   const V zero = hn::Zero(d);
-  const V y = hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin);
-  V ratio = Log2Ratio<kSame>(d, t, z, scale);
   V exponent = hn::Sub(y, hn::Min(ratio, zero));
   if constexpr (kMasked) {
     const V masked = hn::Neg(hn::Inf(d));
     const auto no_teacher = hn::Eq(t, masked);
-    exponent = hn::IfThenElse(no_teacher, hn::MulAdd(z, scale.student_scale, scale.student_origin), exponent);
+    exponent = hn::IfThenElse(no_teacher, x, exponent);
     // Both -inf: the pair is (0, 0) whatever ratio stands here, so it must not be the NaN of inf - inf.
     ratio = hn::IfThenZeroElse(hn::And(no_teacher, hn::Eq(z, masked)), ratio);
   }
@@ -101,6 +100,14 @@ HWY_INLINE Pair<V> PairClose(D d, V t, V z, const PairScaleVectors<V>& scale) {
   const V deficit = hn::Mul(larger, Exp2Minus1(d, hn::Or(ratio, hn::SignBit(d))));  // <= 0
   const V teacher = hn::IfThenElse(hn::Lt(ratio, zero), hn::Add(larger, deficit), larger);
   return {teacher, hn::Xor(deficit, hn::And(ratio, hn::SignBit(d))), ratio};
+}
+
+// kSame: one temperature for both.
+template <bool kSame, bool kMasked, class D, class V>
+HWY_INLINE Pair<V> PairClose(D d, V t, V z, const PairScaleVectors<V>& scale) {
+  const V y = hn::MulAdd(t, scale.teacher_scale, scale.teacher_origin);
+  const V x = kMasked ? hn::MulAdd(z, scale.student_scale, scale.student_origin) : y;
+  return PairOfRatio<kMasked>(d, t, z, y, x, Log2Ratio<kSame>(d, t, z, scale));
 }
 
 // Ranges of log2 ratios up to this are evaluated in form kClose from the start.

@@ -119,7 +119,7 @@ template <class D>
 HWY_INLINE double TemperatureSlopeRow(D d, const loss_term& term, const RowView<Real<D>>& row,
                                       const RowScratch<Real<D>>& scratch) {
   if (term.kind == loss_kind::user_divergence) return UserSlope(d, term, row, scratch);
-  const auto scale = ScaleOf<Real<D>>(term, row);
+  const auto scale = OfRow(ScaleOf<Real<D>>(term), row);
   double slope = 0;
   WithPointwise(term, [&](auto op) HWY_ATTR {
     slope = scale.IsSame() ? PointwiseSlope<true>(op, d, term, scale, row, scratch)
