@@ -34,7 +34,8 @@ void declare(CLI::App& app, arguments& chosen) {
       ->capture_default_str();
   app.add_option("--curriculum", chosen.curricula,
                  "JSON file that says how the students are distilled; of several, the run takes the best on "
-                 "the validation images (default: curriculum.json or, quick, quick_curriculum.json)")
+                 "the validation images (default: rising_temperature.json and low_temperature.json; quick: "
+                 "quick.json)")
       ->allow_extra_args(false);
   app.add_option("--check", chosen.checked,
                  "only say what a curriculum means, or everything that is wrong with it");
@@ -71,9 +72,9 @@ fashion_mnist::experiment_plan plan_of(const arguments& chosen) {
   if (chosen.seeds > 0) plan.seed_count = chosen.seeds;
   plan.teacher = chosen.teacher;
   std::vector<fs::path> files = chosen.curricula;
-  if (files.empty())
-    files = {fs::path(FASHION_MNIST_CURRICULA) /
-             (chosen.quick ? "quick_curriculum.json" : "curriculum.json")};
+  const fs::path shipped = FASHION_MNIST_CURRICULA;
+  if (files.empty() && chosen.quick) files = {shipped / "quick.json"};
+  if (files.empty()) files = {shipped / "rising_temperature.json", shipped / "low_temperature.json"};
   for (const fs::path& file : files) plan.curricula.push_back(load(file, plan));
   return plan;
 }
