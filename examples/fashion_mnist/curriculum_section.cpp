@@ -79,13 +79,7 @@ std::string stage_table(const timeline& steps, index steps_per_epoch) {
 
 std::string curriculum_section(const student_curriculum& curriculum, index steps_per_epoch) {
   const timeline& steps = curriculum.steps;
-  return "<p>The distilled student's loss at a step is the stage's loss weight times the sum of the "
-         "objectives, each "
-         "with its weight, at the step's temperature, as <code>" +
-         escaped(curriculum.name) +
-         "</code> says. The student of hard labels has the same steps, learning rates and loss weights; its "
-         "only objective is <code>cross_entropy</code>.</p>\n" +
-         legend(steps) + "<div class='charts'>\n" +
+  return legend(steps) + "<div class='charts'>\n" +
          schedule_chart("Temperature", steps,
                         {{"o1", values_over(steps, [](const moment& now) { return now.temperature; })}}) +
          schedule_chart("Learning rate", steps,

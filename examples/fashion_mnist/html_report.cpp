@@ -75,6 +75,19 @@ std::string table_rows(const results& outcome) {
   return html;
 }
 
+/// The curriculum of the students, then those that were not chosen.
+std::string curriculum_sections(const experiment_plan& plan, const results& outcome) {
+  std::vector<student_curriculum> order = plan.curricula;
+  std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(outcome.curriculum),
+              order.begin() + static_cast<std::ptrdiff_t>(outcome.curriculum) + 1);
+  std::string html;
+  for (const student_curriculum& one : order) {
+    html += std::string(html.empty() ? "<h3>" : "<h3>Not chosen: ") + "<code>" + escaped(one.name) +
+            "</code></h3>\n" + curriculum_section(one, plan.student_steps_per_epoch());
+  }
+  return html;
+}
+
 std::string trial_table(const experiment_plan& plan, const results& outcome) {
   if (outcome.trials.empty()) return "";
   std::string html =
@@ -192,7 +205,7 @@ placeholder_values measured(const experiment_plan& plan, const results& outcome)
       {"result_columns", column_heads()},
       {"result_rows", table_rows(outcome)},
       {"trials", trial_table(plan, outcome)},
-      {"curriculum", curriculum_section(plan.curricula[outcome.curriculum], plan.student_steps_per_epoch())},
+      {"curricula", curriculum_sections(plan, outcome)},
       {"soft_labels", soft_label_cards(outcome)},
       {"experts", expert_section(outcome.routes, plan.teacher_mixture)},
   };
