@@ -91,7 +91,7 @@ std::string curriculum_sections(const experiment_plan& plan, const results& outc
 std::string trial_table(const experiment_plan& plan, const results& outcome) {
   if (outcome.trials.empty()) return "";
   std::string html =
-      "<p>Of " + counted(std::ssize(outcome.trials), "curriculum") +
+      "<p>Of " + std::to_string(outcome.trials.size()) + " curricula" +
       " this run chose one: " + counted(plan.trial_seed_count, "student") +
       " each, with seeds that are not compared above, and the highest mean validation accuracy "
       "won.</p>\n<div class='card narrow'><table><thead><tr><th>curriculum</th>"
