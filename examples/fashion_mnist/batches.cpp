@@ -1,11 +1,16 @@
 #include "batches.hpp"
 
-#include <numeric>
+#include <distill/numeric/philox.hpp>
 
 namespace fashion_mnist {
 namespace {
 
 using image = Eigen::Matrix<std::uint8_t, image_side, image_side, Eigen::RowMajor>;
+
+void swap_left_and_right(pixel_matrix& pixels, index row) {
+  Eigen::Map<image> drawn(pixels.row(row).data());
+  drawn = drawn.rowwise().reverse().eval();
+}
 
 }  // namespace
 
@@ -15,33 +20,25 @@ batch_source::batch_source(const labelled_images& images, const matrix& teacher_
       teacher_logits_(teacher_logits),
       batch_size_(batch_size),
       mirror_(mirror),
-      engine_(seed),
-      order_(static_cast<std::size_t>(images.size())),
+      seed_(seed),
+      draw_({1}, images.size() / batch_size * batch_size, seed),
       pixels_(batch_size, pixel_count) {
-  std::iota(order_.begin(), order_.end(), index{0});
   batch_.labels.resize(static_cast<std::size_t>(batch_size));
   batch_.teacher_logits.resize(teacher_logits.rows() > 0 ? batch_size : 0, class_count);
 }
 
-const batch& batch_source::next() {
-  if (position_ % batches_per_epoch() == 0) {
-    shuffle(order_, engine_);
-    position_ = 0;
-  }
+const batch& batch_source::at(std::int64_t step) {
+  const distill::random_stream side{.seed = seed_, .step = static_cast<std::uint64_t>(step)};
   for (index row = 0; row < batch_size_; ++row) {
-    copy_image(order_[static_cast<std::size_t>(position_ * batch_size_ + row)], row);
+    copy_image(draw_(step * batch_size_ + row).item % images_.size(), row);
+    if (mirror_ && side.uniform(static_cast<std::size_t>(row), 0) < 0.5) swap_left_and_right(pixels_, row);
   }
-  ++position_;
   batch_.inputs = network_inputs(pixels_);
   return batch_;
 }
 
 void batch_source::copy_image(index image_index, index row) {
   pixels_.row(row) = images_.pixels.row(image_index);
-  if (mirror_ && below(engine_, 2) == 1) {
-    Eigen::Map<image> drawn(pixels_.row(row).data());
-    drawn = drawn.rowwise().reverse().eval();
-  }
   batch_.labels[static_cast<std::size_t>(row)] = images_.labels[static_cast<std::size_t>(image_index)];
   if (teacher_logits_.rows() > 0) batch_.teacher_logits.row(row) = teacher_logits_.row(image_index);
 }

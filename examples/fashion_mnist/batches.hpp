@@ -1,7 +1,8 @@
 #pragma once
 
+#include <distill/curriculum/mixture.hpp>
+
 #include "dataset.hpp"
-#include "random.hpp"
 
 namespace fashion_mnist {
 
@@ -11,18 +12,21 @@ struct batch {
   matrix teacher_logits;  // [images, 10]; empty when nobody teaches
 };
 
-/// Shuffled batches of the training images; the same seed gives the same batches in the same order.
+/// Shuffled batches of the training images. A batch is a function of seed and step: nothing is remembered, so
+/// a training that goes on at any step sees what it would have seen.
 class batch_source {
  public:
   /// `teacher_logits` has one row per image, or none. `mirror` swaps left and right of every other image
-  /// drawn. The last, incomplete batch of an epoch is left out.
+  /// drawn.
   batch_source(const labelled_images& images, const matrix& teacher_logits, index batch_size, bool mirror,
                std::uint64_t seed);
 
+  index batch_size() const { return batch_size_; }
+  /// As many as fit; an epoch leaves out what would not fill one, each epoch other images.
   index batches_per_epoch() const { return images_.size() / batch_size_; }
 
-  /// The next batch; every epoch starts with a new shuffle.
-  const batch& next();
+  /// The batch of a training step, 0-based; valid until the next call.
+  const batch& at(std::int64_t step);
 
  private:
   void copy_image(index image, index row);
@@ -31,9 +35,8 @@ class batch_source {
   const matrix& teacher_logits_;
   index batch_size_;
   bool mirror_;
-  random_engine engine_;
-  std::vector<index> order_;
-  index position_ = 0;
+  std::uint64_t seed_;
+  distill::mixture draw_;  // of one source
   pixel_matrix pixels_;
   batch batch_;
 };

@@ -2,20 +2,51 @@
 
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/forward_kl.hpp>
+#include <distill/loss/jensen_shannon.hpp>
+#include <distill/loss/logit_mse.hpp>
 #include <distill/loss/objective.hpp>
+#include <distill/loss/reverse_kl.hpp>
 
 namespace fashion_mnist {
+namespace {
 
-double learn_from_labels(const batch& batch, const matrix& logits, matrix& logit_gradient) {
-  return distill::cross_entropy{.labels = batch.labels}(logits, distill::no_teacher, logit_gradient);
+struct named_loss {
+  const char* name;
+  distill::objective (*at)(double temperature, const batch& batch);
+};
+
+constexpr named_loss losses[] = {
+    {"forward_kl", [](double t, const batch&) { return 1 * distill::forward_kl{.temperature = t}; }},
+    {"reverse_kl", [](double t, const batch&) { return 1 * distill::reverse_kl{.temperature = t}; }},
+    {"jensen_shannon", [](double t, const batch&) { return 1 * distill::jensen_shannon{.temperature = t}; }},
+    {"logit_mse", [](double, const batch&) { return 1 * distill::logit_mse{}; }},
+    {"cross_entropy", [](double, const batch& b) { return 1 * distill::cross_entropy{.labels = b.labels}; }},
+};
+
+}  // namespace
+
+std::vector<std::string> known_losses() {
+  std::vector<std::string> names;
+  for (const named_loss& loss : losses) names.emplace_back(loss.name);
+  return names;
 }
 
-batch_loss learn_from_teacher(double temperature) {
-  return [temperature](const batch& batch, const matrix& student_logits, matrix& logit_gradient) {
-    auto objective = 0.7 * distill::forward_kl{.temperature = temperature} +
-                     0.3 * distill::cross_entropy{.labels = batch.labels};
-    return objective(student_logits, batch.teacher_logits, logit_gradient);
-  };
+double learn_from_labels(const distill::cursor& now, const batch& batch, const matrix& logits,
+                         matrix& logit_gradient) {
+  const auto objective = now.loss_weight() * distill::cross_entropy{.labels = batch.labels};
+  return objective(logits, distill::no_teacher, logit_gradient);
+}
+
+double learn_as_planned(const distill::cursor& now, const batch& batch, const matrix& logits,
+                        matrix& logit_gradient) {
+  distill::objective objective;
+  for (const named_loss& loss : losses) {
+    const double weight = now.loss_weight() * now.objective_weight(loss.name);
+    if (weight > 0) objective += weight * loss.at(now.temperature(), batch);
+  }
+  if (!objective.terms().empty()) return objective(logits, batch.teacher_logits, logit_gradient);
+  logit_gradient.setZero();
+  return 0;
 }
 
 }  // namespace fashion_mnist

@@ -1,13 +1,21 @@
 #pragma once
 
+#include <string>
+
 #include "training.hpp"
 
 namespace fashion_mnist {
 
-/// Cross-entropy with the labels: how the teacher and the undistilled student are trained.
-double learn_from_labels(const batch& batch, const matrix& logits, matrix& logit_gradient);
+/// The losses that a curriculum may name in its objectives.
+std::vector<std::string> known_losses();
 
-/// Distillation at one temperature: mostly the teacher's softened probabilities, partly the labels.
-batch_loss learn_from_teacher(double temperature);
+/// Cross-entropy with the labels, times the stage's loss weight: how the teacher and the undistilled student
+/// are trained.
+double learn_from_labels(const distill::cursor& now, const batch& batch, const matrix& logits,
+                         matrix& logit_gradient);
+
+/// The objectives that the curriculum has now, with their weights, at its temperature.
+double learn_as_planned(const distill::cursor& now, const batch& batch, const matrix& logits,
+                        matrix& logit_gradient);
 
 }  // namespace fashion_mnist

@@ -3,46 +3,56 @@
 #include <algorithm>
 #include <chrono>
 
-#include "distillation.hpp"
+#include "interruption.hpp"
 #include "students.hpp"
 #include "teacher.hpp"
 
 namespace fashion_mnist {
 namespace {
 
-std::vector<temperature_trial> try_temperatures(const classroom& room) {
+std::string fingerprint_of(const dataset& data) {
+  std::string text;
+  for (const labelled_images* part : {&data.training, &data.validation})
+    text += fingerprint(part->pixels.data(), static_cast<std::size_t>(part->pixels.size())) + " " +
+            fingerprint(part->labels.data(), part->labels.size()) + " ";
+  return text;
+}
+
+void remember_checkpoints(const std::vector<trained_student>& students, results& outcome) {
+  for (const trained_student& student : students) outcome.checkpoints.push_back(student.checkpoint);
+}
+
+void try_curricula(const classroom& room, results& outcome) {
   constexpr std::uint64_t first_seed = 1000;  // seeds that are not compared later
   const auto seed_count = static_cast<std::size_t>(room.plan.trial_seed_count);
-  std::vector<temperature_trial> trials;
   std::vector<assignment> assignments;
-  for (double temperature : room.plan.temperatures) {
-    trials.push_back({temperature});
-    for (std::size_t i = 0; i < seed_count; ++i) {
-      assignments.push_back({first_seed + i, learn_from_teacher(temperature)});
-    }
+  for (const student_curriculum& candidate : room.plan.curricula) {
+    outcome.trials.push_back({candidate.name});
+    for (std::size_t i = 0; i < seed_count; ++i)
+      assignments.push_back(
+          {"trial-" + std::to_string(outcome.trials.size()) + "-" + std::to_string(first_seed + i),
+           first_seed + i, &candidate, lesson::objectives});
   }
-  const std::vector<trained_student> students = train_students(room, assignments, "choosing the temperature");
+  const std::vector<trained_student> students = train_students(room, assignments, "choosing the curriculum");
+  remember_checkpoints(students, outcome);
   for (std::size_t i = 0; i < students.size(); ++i) {
     const scores& validation = students[i].records.back().validation;
-    temperature_trial& trial = trials[i / seed_count];
+    curriculum_trial& trial = outcome.trials[i / seed_count];
     trial.accuracy += validation.accuracy / room.plan.trial_seed_count;
     trial.negative_log_likelihood += validation.negative_log_likelihood / room.plan.trial_seed_count;
   }
-  return trials;
-}
-
-double best_temperature(const std::vector<temperature_trial>& trials) {
-  return std::max_element(trials.begin(), trials.end(),
-                          [](const auto& a, const auto& b) { return a.accuracy < b.accuracy; })
-      ->temperature;
+  const auto best = std::max_element(outcome.trials.begin(), outcome.trials.end(),
+                                     [](const auto& a, const auto& b) { return a.accuracy < b.accuracy; });
+  outcome.curriculum = static_cast<std::size_t>(best - outcome.trials.begin());
 }
 
 /// For every seed the student of the hard labels, then the distilled one.
-std::vector<trained_student> train_pairs(const classroom& room, double temperature) {
+std::vector<trained_student> train_pairs(const classroom& room, const student_curriculum& curriculum) {
   std::vector<assignment> assignments;
   for (int seed = 0; seed < room.plan.seed_count; ++seed) {
-    assignments.push_back({static_cast<std::uint64_t>(seed), learn_from_labels});
-    assignments.push_back({static_cast<std::uint64_t>(seed), learn_from_teacher(temperature)});
+    const auto number = static_cast<std::uint64_t>(seed);
+    assignments.push_back({"labels-" + std::to_string(seed), number, &curriculum, lesson::labels});
+    assignments.push_back({"distilled-" + std::to_string(seed), number, &curriculum, lesson::objectives});
   }
   return train_students(room, assignments, "students");
 }
@@ -56,21 +66,25 @@ scores test(const network& model, const dataset& data) {
 }
 
 student_result tested(const trained_student& student, const dataset& data) {
-  return {student.records, test(student.model, data)};
+  const vector& parameters = student.model.parameters();
+  return {student.records, test(student.model, data),
+          fingerprint(parameters.data(), static_cast<std::size_t>(parameters.size()) * sizeof(float))};
 }
 
 }  // namespace
 
-results run_experiment(const experiment_plan& plan, const dataset& data, const std::filesystem::path& cache) {
+results run_experiment(const experiment_plan& plan, const dataset& data, const safekeeping& keeping) {
   const auto start = std::chrono::steady_clock::now();
   results outcome;
-  const std::unique_ptr<network> its_network = obtain_teacher(plan, data, cache);
+  const std::string data_fingerprint = fingerprint_of(data);
+  const std::unique_ptr<network> its_network = obtain_teacher(plan, data, data_fingerprint, keeping);
   const network& teacher = *its_network;
   const matrix teacher_logits = predict(teacher, data.training.pixels);
-  const classroom room{plan, data, teacher_logits};
-  outcome.trials = try_temperatures(room);
-  outcome.temperature = best_temperature(outcome.trials);
-  const std::vector<trained_student> students = train_pairs(room, outcome.temperature);
+  const classroom room{plan, data, data_fingerprint, teacher_logits, keeping};
+  if (plan.curricula.size() > 1) try_curricula(room, outcome);
+  const std::vector<trained_student> students = train_pairs(room, plan.curricula[outcome.curriculum]);
+  remember_checkpoints(students, outcome);
+  if (keeping.should_stop()) throw interrupted();
 
   // From here on nothing is trained or chosen, and the test images are used.
   for (std::size_t i = 0; i < students.size(); i += 2) {

@@ -9,10 +9,9 @@ experiment_plan full_plan() {
           .sizes = {},
           .teacher_perceptron = {.widths = {pixel_count, 800, 800, class_count}, .dropout = 0.2F},
           .teacher_mixture = {.dropout = 0.2F},
-          .teacher_training = {.epochs = 14, .batch_size = 256, .learning_rate = 1e-3, .mirror = true},
+          .teaching = {.epochs = 14, .batch_size = 256, .learning_rate = 1e-3, .mirror = true},
           .student_shape = {.widths = {pixel_count, 64, class_count}},
-          .student_training = {.epochs = 20, .batch_size = 128, .learning_rate = 2e-3},
-          .temperatures = {1, 2, 4, 8},
+          .student_batch_size = 128,
           .trial_seed_count = 3,
           .seed_count = 5};
 }
@@ -21,10 +20,8 @@ experiment_plan quick_plan() {
   experiment_plan plan = full_plan();
   plan.name = "quick";
   plan.sizes = {.training = 10000, .validation = 2000, .test = 2000};
-  plan.teacher_training.epochs = 6;
-  plan.teacher_training.mirror = false;  // pays only over many epochs
-  plan.student_training.epochs = 6;
-  plan.temperatures = {1, 4};
+  plan.teaching.epochs = 6;
+  plan.teaching.mirror = false;  // pays only over many epochs
   plan.trial_seed_count = 1;
   plan.seed_count = 2;
   return plan;

@@ -6,7 +6,7 @@
 #include "dataset.hpp"
 #include "mixture_of_experts.hpp"
 #include "multilayer_perceptron.hpp"
-#include "training.hpp"
+#include "student_curriculum.hpp"
 
 namespace fashion_mnist {
 
@@ -15,6 +15,14 @@ enum class teacher_kind { perceptron, mixture };
 /// "perceptron" or "mixture".
 const char* name_of(teacher_kind kind);
 
+/// How the teacher is trained, on labels alone.
+struct teacher_training {
+  int epochs = 1;
+  index batch_size = 256;
+  double learning_rate = 1e-3;  // falls to 0 along half a cosine
+  bool mirror = false;          // see batch_source
+};
+
 /// Everything that is decided before a run.
 struct experiment_plan {
   std::string name;
@@ -22,16 +30,20 @@ struct experiment_plan {
   teacher_kind teacher = teacher_kind::perceptron;
   perceptron_shape teacher_perceptron;
   mixture_shape teacher_mixture;
-  training_plan teacher_training;
+  teacher_training teaching;
   perceptron_shape student_shape;
-  training_plan student_training;
-  std::vector<double> temperatures;  // the run takes the one with the best mean validation accuracy
-  int trial_seed_count;              // students per temperature to find it
-  int seed_count;
+  index student_batch_size = 128;
+  int trial_seed_count = 1;  // students per curriculum to choose one, where there are several
+  int seed_count = 1;
+  /// Of the students; of several the run takes the one with the best mean validation accuracy.
+  std::vector<student_curriculum> curricula = {};
+
+  index student_steps_per_epoch() const { return sizes.training / student_batch_size; }
 };
 
-/// The run whose numbers are worth quoting. Its widths, epochs, rates and dropout were chosen by trial on the
-/// 5,000 validation images, for the hard-label student first; the test images had no part in it.
+/// The run whose numbers are worth quoting, but for its curricula. Its widths, epochs, rates and dropout were
+/// chosen by trial on the 5,000 validation images, for the hard-label student first; the test images had no
+/// part in it.
 experiment_plan full_plan();
 
 /// The same steps on fewer images, to see in seconds that everything works.

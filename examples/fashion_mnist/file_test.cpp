@@ -1,7 +1,9 @@
-// Every defect of a data file or a parameter file is named. Usage: file_test FOLDER (written to).
+// Every defect of a data file or a checkpoint is named. Usage: file_test FOLDER (written to).
 
 #include <zlib.h>
 
+#include <algorithm>
+#include <distill/interop/json.hpp>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -9,12 +11,12 @@
 #include <stdexcept>
 
 #include "idx_file.hpp"
-#include "parameter_file.hpp"
+#include "multilayer_perceptron.hpp"
+#include "resumable_training.hpp"
 
 namespace fs = std::filesystem;
-using fashion_mnist::read_images;
-using fashion_mnist::read_labels;
 
+namespace fashion_mnist {
 namespace {
 
 int failures = 0;
@@ -98,40 +100,133 @@ void test_images(const fs::path& folder) {
 void test_labels(const fs::path& folder) {
   const fs::path intact =
       write_gzipped(folder / "labels.gz", big_endian({0x801, 2}) + "\x09" + std::string(1, '\0'));
-  check(read_labels(intact, 2) == fashion_mnist::label_vector{9, 0}, "two labels");
+  check(read_labels(intact, 2) == label_vector{9, 0}, "two labels");
   const fs::path wrong = write_gzipped(folder / "wrong.gz", big_endian({0x801, 2}) + "\x09\x0A");
   check_rejected([&] { read_labels(wrong, 2); }, "wrong.gz: label 1: expected 0 to 9, got 10");
 }
 
-void test_parameters(const fs::path& folder) {
-  const fs::path file = folder / "parameters.bin";
-  const fashion_mnist::vector written = fashion_mnist::vector::LinSpaced(5, -1, 1);
-  fashion_mnist::vector read(5);
-  fashion_mnist::write_parameters(file, "recipe", written);
-  fashion_mnist::read_parameters(file, "recipe", read);
-  check(read == written, "parameters come back");
+training_identity some_identity() { return {{"curriculum", "text"}, {"data", "1"}, {"seed", "3"}}; }
 
-  const auto rejected = [&](const std::string& recipe, const std::string& reason) {
-    check_rejected([&] { fashion_mnist::read_parameters(file, recipe, read); },
-                   file.string() + ": " + reason);
-  };
-  rejected("another", "expected a file that begins with 'fashion_mnist parameters 1; another");
-  std::string bytes = content_of(file);
-  write(file, bytes.substr(0, bytes.size() - 1));
-  rejected("recipe",
-           "expected " + std::to_string(bytes.size()) + " bytes, got " + std::to_string(bytes.size() - 1));
-  bytes[bytes.size() - 6] = static_cast<char>(bytes[bytes.size() - 6] ^ 1);
-  write(file, bytes);
-  rejected("recipe", "the checksum is wrong");
+training_state some_state() {
+  training_state state(5);
+  state.optimizer.mean.setLinSpaced(-1, 1);
+  state.optimizer.square.setLinSpaced(0, 1e-30F);
+  state.optimizer.steps = 9;
+  state.position = {.stage = 1, .stage_steps = 4, .steps = 9, .epochs = 2, .previous_stage = 0};
+  state.records = {{0.1, {0.2, 0.3, 0.4}}, {1.0 / 3, {0.5, 0.25, 1e-300}}};
+  state.summed_loss = 0.7;
+  return state;
 }
 
-}  // namespace
+bool is_same(const training_state& a, const training_state& b) {
+  const auto is_equal = [](const epoch_record& x, const epoch_record& y) {
+    return x.training_loss == y.training_loss && x.validation.accuracy == y.validation.accuracy &&
+           x.validation.negative_log_likelihood == y.validation.negative_log_likelihood &&
+           x.validation.calibration_error == y.validation.calibration_error;
+  };
+  return a.optimizer.mean == b.optimizer.mean && a.optimizer.square == b.optimizer.square &&
+         a.optimizer.steps == b.optimizer.steps && a.position == b.position &&
+         a.summed_loss == b.summed_loss &&
+         std::equal(a.records.begin(), a.records.end(), b.records.begin(), b.records.end(), is_equal);
+}
 
-int main(int, char** arguments) {
-  const fs::path folder = arguments[1];
+template <class Error>
+void check_refused(const fs::path& file, const training_identity& identity, index count,
+                   const std::string& reason) {
+  vector parameters = vector::Constant(count, 7);
+  training_state state(count);
+  try {
+    read_checkpoint(file, identity, parameters, state);
+    check(false, "accepted, expected: " + reason);
+  } catch (const Error& error) {
+    const std::string said = error.what();
+    check(said.starts_with(file.string() + ": ") && said.find(reason) != std::string::npos,
+          "said: " + said + "\n   expected: " + reason);
+  }
+  check(parameters == vector::Constant(count, 7) && is_same(state, training_state(count)),
+        "a checkpoint that is refused changes nothing");
+}
+
+void test_checkpoints(const fs::path& folder) {
+  const fs::path file = folder / "checkpoints" / "some.checkpoint";
+  const vector written = vector::LinSpaced(5, -1, 1);
+  write_checkpoint(file, some_identity(), written, some_state());
+  vector read(5);
+  training_state state(5);
+  read_checkpoint(file, some_identity(), read, state);
+  check(read == written && is_same(state, some_state()), "a checkpoint comes back");
+  check(!fs::exists(file.string() + ".unfinished"), "nothing is left beside a checkpoint");
+
+  const std::string bytes = content_of(file);
+  const auto refused = [&](const std::string& damaged, const std::string& reason) {
+    check_refused<checkpoint_error>(write(folder / "damaged.checkpoint", damaged), some_identity(), 5,
+                                    reason);
+  };
+  check_refused<checkpoint_error>(folder / "absent", some_identity(), 5, "cannot be opened");
+  refused("", "unexpected end of input");
+  refused("damaged", "");
+  refused(bytes.substr(0, bytes.size() / 2), "unexpected end of input");
+  refused(bytes + "x", "");
+  for (std::size_t i = 0; i < bytes.size(); i += 7) {
+    std::string flipped = bytes;
+    flipped[i] = static_cast<char>(flipped[i] ^ 4);
+    refused(flipped, "");
+  }
+  std::string wrong = bytes;
+  wrong[bytes.find("seed") + 5] ^= 1;
+  refused(wrong, "the checksum is wrong");
+  wrong = bytes;
+  wrong[bytes.find("fashion_mnist checkpoint")] = 'F';
+  refused(wrong, "is no checkpoint of this program");
+  wrong = bytes;
+  wrong[bytes.rfind("version") + 7] = 2;
+  refused(wrong, "is of version 2, expected 1");
+  check_refused<checkpoint_error>(file, some_identity(), 6, "expected 6 parameters, got 20 bytes");
+
+  training_identity other = some_identity();
+  other["seed"] = "4";
+  check_refused<foreign_checkpoint>(file, other, 5, "belongs to another training, whose seed differs");
+  other["curriculum"] = "another";
+  check_refused<foreign_checkpoint>(file, other, 5, "whose curriculum and seed differ");
+}
+
+/// What resumable_training makes of them.
+void test_use_of_checkpoints(const fs::path& folder) {
+  const perceptron_shape shape{.widths = {2, 3}};
+  const distill::curriculum plan{.stages = {{.name = "only", .length = {.amount = 7}}}};
+  const safekeeping keeping{.folder = folder};
+  const fs::path file = folder / "one.checkpoint";
+  training_identity identity{{"seed", "3"}};
+  training_identity stored = identity;
+  stored["curriculum"] = distill::save_json(plan);
+  const auto earlier_steps = [&](const safekeeping& how) {
+    multilayer_perceptron model(shape, 1);
+    return resumable_training(model, plan, "one", identity, how).earlier_steps();
+  };
+  training_state state(9);
+  state.position = {.stage_steps = 4, .steps = 4};
+  write_checkpoint(file, stored, vector::Zero(9), state);
+  check(earlier_steps(keeping) == 4, "a training goes on");
+  check(earlier_steps({.folder = folder, .starts_over = true}) == 0, "a training starts over");
+  identity["seed"] = "4";
+  check(earlier_steps(keeping) == 0, "a checkpoint of another seed is not used");
+  identity["seed"] = "3";
+  state.position.stage_steps = state.position.steps = 8;
+  write_checkpoint(file, stored, vector::Zero(9), state);
+  check_rejected([&] { earlier_steps(keeping); },
+                 file.string() + ": cursor: state is beyond the end of stages[0]");
+}
+
+int run(const fs::path& folder) {
   fs::create_directories(folder);
   test_images(folder);
   test_labels(folder);
-  test_parameters(folder);
+  test_checkpoints(folder);
+  test_use_of_checkpoints(folder);
   return failures == 0 ? 0 : 1;
 }
+
+}  // namespace
+}  // namespace fashion_mnist
+
+int main(int, char** arguments) { return fashion_mnist::run(arguments[1]); }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "bitmap.hpp"
+#include "curriculum_section.hpp"
 #include "line_chart.hpp"
 #include "machine.hpp"
 #include "report.hpp"
@@ -33,7 +34,7 @@ std::string fill(std::string text, const placeholder_values& values) {
 
 curve curve_of(const std::string& style, const std::vector<student_result>& students,
                const epoch_value& value) {
-  curve curve{style, {}, {}, {}};
+  curve curve{style, {}};
   for (std::size_t epoch = 0; epoch < students.front().records.size(); ++epoch) {
     std::vector<double> values;
     for (const student_result& student : students) values.push_back(value(student.records[epoch]));
@@ -47,7 +48,9 @@ curve curve_of(const std::string& style, const std::vector<student_result>& stud
 
 std::string student_chart(const std::string& title, const results& outcome, const epoch_value& value,
                           std::vector<reference_line> references = {}) {
+  const auto epochs = static_cast<double>(outcome.hard_label_students.front().records.size());
   return svg({title,
+              {"epoch", 1, epochs},
               {curve_of("hard", outcome.hard_label_students, value),
                curve_of("distilled", outcome.distilled_students, value)},
               std::move(references)});
@@ -72,15 +75,35 @@ std::string table_rows(const results& outcome) {
   return html;
 }
 
-std::string trial_rows(const results& outcome) {
+/// The curriculum of the students, then those that were not chosen.
+std::string curriculum_sections(const experiment_plan& plan, const results& outcome) {
+  std::vector<student_curriculum> order = plan.curricula;
+  std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(outcome.curriculum),
+              order.begin() + static_cast<std::ptrdiff_t>(outcome.curriculum) + 1);
   std::string html;
-  for (const temperature_trial& trial : outcome.trials) {
-    const bool chosen = trial.temperature == outcome.temperature;
-    html += std::string("<tr") + (chosen ? " class='chosen'" : "") + "><td>" + fixed(trial.temperature, 0) +
-            (chosen ? " (chosen)" : "") + "</td><td>" + percent(trial.accuracy, 2) + "</td><td>" +
-            fixed(trial.negative_log_likelihood, 3) + "</td></tr>\n";
+  for (const student_curriculum& one : order) {
+    html += std::string(html.empty() ? "<h3>" : "<h3>Not chosen: ") + "<code>" + escaped(one.name) +
+            "</code></h3>\n" + curriculum_section(one, plan.student_steps_per_epoch());
   }
   return html;
+}
+
+std::string trial_table(const experiment_plan& plan, const results& outcome) {
+  if (outcome.trials.empty()) return "";
+  std::string html =
+      "<p>Of " + std::to_string(outcome.trials.size()) + " curricula" +
+      " this run chose one: " + counted(plan.trial_seed_count, "student") +
+      " each, with seeds that are not compared above, and the highest mean validation accuracy "
+      "won.</p>\n<div class='card narrow'><table><thead><tr><th>curriculum</th>"
+      "<th>validation accuracy</th><th>validation NLL</th></tr></thead><tbody>\n";
+  for (std::size_t i = 0; i < outcome.trials.size(); ++i) {
+    const curriculum_trial& trial = outcome.trials[i];
+    const bool is_chosen = i == outcome.curriculum;
+    html += std::string("<tr") + (is_chosen ? " class='chosen'" : "") + "><td>" + escaped(trial.name) +
+            (is_chosen ? " (chosen)" : "") + "</td><td>" + percent(trial.accuracy, 2) + "</td><td>" +
+            fixed(trial.negative_log_likelihood, 3) + "</td></tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
 }
 
 /// The three likeliest classes as bars.
@@ -157,7 +180,7 @@ std::string describe(const mixture_shape& shape) {
   return shape.dropout > 0 ? text + ", dropout " + fixed(static_cast<double>(shape.dropout), 1) : text;
 }
 
-std::string describe(const training_plan& plan) {
+std::string describe(const teacher_training& plan) {
   std::string text = std::to_string(plan.epochs) + " epochs of Adam, batches of " +
                      std::to_string(plan.batch_size) + ", learning rate " + fixed(plan.learning_rate, 4) +
                      " falling to 0 along a cosine";
@@ -177,12 +200,12 @@ placeholder_values measured(const experiment_plan& plan, const results& outcome)
       {"student_parameters", grouped(student.parameters)},
       {"teacher_time", fixed(teacher.microseconds_per_image, 1)},
       {"student_time", fixed(student.microseconds_per_image, 1)},
-      {"temperature", fixed(outcome.temperature, 0)},
       {"time", minutes(outcome.seconds)},
       {"verdict", verdict(outcome)},
       {"result_columns", column_heads()},
       {"result_rows", table_rows(outcome)},
-      {"trial_rows", trial_rows(outcome)},
+      {"trials", trial_table(plan, outcome)},
+      {"curricula", curriculum_sections(plan, outcome)},
       {"soft_labels", soft_label_cards(outcome)},
       {"experts", expert_section(outcome.routes, plan.teacher_mixture)},
   };
@@ -211,15 +234,14 @@ placeholder_values planned(const experiment_plan& plan) {
                              "shows that everything works; its numbers mean little.</p>"
                            : ""},
       {"seeds", counted(plan.seed_count, "seed")},
-      {"trial_students", counted(plan.trial_seed_count, "student")},
       {"training_size", grouped(plan.sizes.training)},
       {"validation_size", grouped(plan.sizes.validation)},
       {"test_size", grouped(plan.sizes.test)},
       {"teacher_shape", plan.teacher == teacher_kind::mixture ? describe(plan.teacher_mixture)
                                                               : describe(plan.teacher_perceptron)},
-      {"teacher_training", describe(plan.teacher_training)},
+      {"teacher_training", describe(plan.teaching)},
       {"student_shape", describe(plan.student_shape)},
-      {"student_training", describe(plan.student_training)},
+      {"student_batch_size", std::to_string(plan.student_batch_size)},
   };
 }
 

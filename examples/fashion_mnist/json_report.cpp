@@ -1,4 +1,5 @@
 #include <distill/dispatch.hpp>
+#include <distill/interop/json.hpp>
 #include <nlohmann/json.hpp>
 
 #include "machine.hpp"
@@ -37,15 +38,16 @@ json to_json(const std::vector<student_result>& students) {
   for (std::size_t seed = 0; seed < students.size(); ++seed) {
     runs.push_back({{"seed", seed},
                     {"test", to_json(students[seed].test)},
+                    {"parameters_crc32", students[seed].parameters},
                     {"epochs", to_json(students[seed].records)}});
   }
   return {{"test_accuracy", to_json(spread_of(test_scores(students, &scores::accuracy)))}, {"runs", runs}};
 }
 
-json to_json(const std::vector<temperature_trial>& trials) {
+json to_json(const std::vector<curriculum_trial>& trials) {
   json candidates = json::array();
-  for (const temperature_trial& trial : trials) {
-    candidates.push_back({{"temperature", trial.temperature},
+  for (const curriculum_trial& trial : trials) {
+    candidates.push_back({{"curriculum", trial.name},
                           {"validation_accuracy", trial.accuracy},
                           {"validation_negative_log_likelihood", trial.negative_log_likelihood}});
   }
@@ -62,6 +64,31 @@ json to_json(const mixture_of_experts::counts& routes) {
   return classes;
 }
 
+json to_json(const student_curriculum& curriculum) {
+  const timeline& steps = curriculum.steps;
+  json stages = json::array(), objectives = json::object();
+  for (const stage_span& stage : steps.stages)
+    stages.push_back({{"name", stage.name}, {"first_step", stage.first_step}, {"steps", stage.steps}});
+  const std::vector<std::int64_t> places = sampled_steps(steps);
+  const auto values = [&](const auto& value) {
+    json all = json::array();
+    for (const std::int64_t step : places)
+      all.push_back(value(steps.moments[static_cast<std::size_t>(step)]));
+    return all;
+  };
+  for (std::size_t i = 0; i < steps.objectives.size(); ++i)
+    objectives[steps.objectives[i]] = values([i](const moment& now) { return now.objectives[i]; });
+  return {{"file", curriculum.name},
+          {"plan", json::parse(distill::save_json(curriculum.plan))},
+          {"stages", stages},
+          {"schedules",
+           {{"step", places},
+            {"temperature", values([](const moment& now) { return now.temperature; })},
+            {"learning_rate", values([](const moment& now) { return now.learning_rate; })},
+            {"loss_weight", values([](const moment& now) { return now.loss_weight; })},
+            {"objectives", objectives}}}};
+}
+
 }  // namespace
 
 std::string json_report(const experiment_plan& plan, const results& outcome) {
@@ -70,8 +97,8 @@ std::string json_report(const experiment_plan& plan, const results& outcome) {
       {"machine", machine_name()},
       {"simd_target", distill::active_target()},
       {"seconds", outcome.seconds},
-      {"temperature", outcome.temperature},
-      {"temperature_trials", to_json(outcome.trials)},
+      {"curriculum", to_json(plan.curricula[outcome.curriculum])},
+      {"curriculum_trials", to_json(outcome.trials)},
       {"teacher",
        {{"cost", to_json(outcome.teacher_cost)},
         {"validation", to_json(outcome.teacher_validation)},
@@ -81,7 +108,8 @@ std::string json_report(const experiment_plan& plan, const results& outcome) {
       {"distilled", to_json(outcome.distilled_students)},
       {"test_accuracy_gain", to_json(spread_of(accuracy_gains(outcome)))},
   };
-  if (outcome.routes.size() > 0) report["teacher"]["validation_images_by_class_and_expert"] = to_json(outcome.routes);
+  if (outcome.routes.size() > 0)
+    report["teacher"]["validation_images_by_class_and_expert"] = to_json(outcome.routes);
   return report.dump(2) + "\n";
 }
 

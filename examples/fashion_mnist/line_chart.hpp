@@ -5,12 +5,25 @@
 
 namespace fashion_mnist {
 
-/// A curve over epochs 1, 2, ... with a band around it.
+/// A curve at evenly spaced places from one end of the axis to the other, with a band around it or without.
 struct curve {
   std::string style;  // the CSS class that colours it
   std::vector<double> middle;
-  std::vector<double> low;
-  std::vector<double> high;
+  std::vector<double> low = {};
+  std::vector<double> high = {};
+};
+
+/// What the curves run over: epochs 1 to 20, steps 0 to 8579.
+struct chart_axis {
+  std::string name;
+  double first;
+  double last;
+};
+
+/// A vertical line with a name above it.
+struct vertical_mark {
+  std::string name;
+  double place;
 };
 
 /// A horizontal line with a name.
@@ -21,8 +34,10 @@ struct reference_line {
 
 struct line_chart {
   std::string title;  // read out by screen readers
+  chart_axis axis;
   std::vector<curve> curves;
-  std::vector<reference_line> references;
+  std::vector<reference_line> references = {};
+  std::vector<vertical_mark> marks = {};
 };
 
 /// The chart as an inline SVG element; its colours come from the page's style sheet.

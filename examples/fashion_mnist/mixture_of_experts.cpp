@@ -21,11 +21,12 @@ mixture_of_experts::mixture_of_experts(const mixture_shape& shape, std::uint64_t
     : network(parameter_count(shape)),
       shape_(shape),
       gate_{.k = static_cast<std::size_t>(shape.experts_per_image)},
-      engine_(seed) {
+      seed_(seed) {
+  random_engine engine(seed);
   index offset = 0;
   const auto dense = [&](index inputs, index outputs) {
     const dense_layer layer{inputs, outputs, offset};
-    layer.initialise(parameters_, engine_);
+    layer.initialise(parameters_, engine);
     offset += layer.size();
     return layer;
   };
@@ -111,9 +112,10 @@ matrix mixture_of_experts::logits(const matrix& inputs) const {
   return pass.logits;
 }
 
-const matrix& mixture_of_experts::forward(const matrix& inputs) {
+const matrix& mixture_of_experts::forward(const matrix& inputs, std::int64_t step) {
+  random_engine engine = engine_of(seed_, step);
   encode(inputs, pass_);
-  if (shape_.dropout > 0) drop(pass_.features, shape_.dropout, engine_);
+  if (shape_.dropout > 0) drop(pass_.features, shape_.dropout, engine);
   route(pass_);
   mix(pass_);
   return pass_.logits;

@@ -31,7 +31,7 @@ class mixture_of_experts final : public network {
   mixture_of_experts(const mixture_shape& shape, std::uint64_t seed);
 
   matrix logits(const matrix& inputs) const override;
-  const matrix& forward(const matrix& inputs) override;
+  const matrix& forward(const matrix& inputs, std::int64_t step) override;
   void backward(const matrix& logit_gradient) override;
 
   /// How many images of each class [classes] went to each expert [experts].
@@ -74,7 +74,7 @@ class mixture_of_experts final : public network {
   dense_layer features_, router_, classes_;
   std::vector<expert> experts_;
   trace pass_;
-  random_engine engine_;
+  std::uint64_t seed_;
 };
 
 }  // namespace fashion_mnist

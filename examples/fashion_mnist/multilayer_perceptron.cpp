@@ -13,11 +13,12 @@ multilayer_perceptron::multilayer_perceptron(const perceptron_shape& shape, std:
     : network(parameter_count(shape)),
       activations_(shape.widths.size()),
       dropout_(shape.dropout),
-      engine_(seed) {
+      seed_(seed) {
+  random_engine engine(seed);
   index offset = 0;
   for (std::size_t i = 0; i + 1 < shape.widths.size(); ++i) {
     layers_.push_back({shape.widths[i], shape.widths[i + 1], offset});
-    layers_.back().initialise(parameters_, engine_);
+    layers_.back().initialise(parameters_, engine);
     offset += layers_.back().size();
   }
 }
@@ -32,7 +33,8 @@ matrix multilayer_perceptron::logits(const matrix& inputs) const {
   return activations;
 }
 
-const matrix& multilayer_perceptron::forward(const matrix& inputs) {
+const matrix& multilayer_perceptron::forward(const matrix& inputs, std::int64_t step) {
+  random_engine engine = engine_of(seed_, step);
   activations_.front() = inputs;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     matrix& outputs = activations_[i + 1];
@@ -40,7 +42,7 @@ const matrix& multilayer_perceptron::forward(const matrix& inputs) {
     layers_[i].forward(parameters_, activations_[i], outputs);
     if (i + 1 == layers_.size()) break;
     outputs = outputs.cwiseMax(0.0F);
-    if (dropout_ > 0) drop(outputs, dropout_, engine_);
+    if (dropout_ > 0) drop(outputs, dropout_, engine);
   }
   return activations_.back();
 }

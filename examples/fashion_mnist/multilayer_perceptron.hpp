@@ -20,14 +20,14 @@ class multilayer_perceptron final : public network {
   multilayer_perceptron(const perceptron_shape& shape, std::uint64_t seed);
 
   matrix logits(const matrix& inputs) const override;
-  const matrix& forward(const matrix& inputs) override;
+  const matrix& forward(const matrix& inputs, std::int64_t step) override;
   void backward(const matrix& logit_gradient) override;
 
  private:
   std::vector<dense_layer> layers_;
   std::vector<matrix> activations_;  // the inputs of each layer, then the logits
   float dropout_;
-  random_engine engine_;
+  std::uint64_t seed_;
 };
 
 }  // namespace fashion_mnist

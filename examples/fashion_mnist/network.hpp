@@ -13,8 +13,8 @@ class network {
   /// Logits [images, classes] for prediction: nothing is dropped, nothing is remembered.
   virtual matrix logits(const matrix& inputs) const = 0;
 
-  /// Logits for training; remembers what backward needs.
-  virtual const matrix& forward(const matrix& inputs) = 0;
+  /// Logits for training; remembers what backward needs. `step` picks what is dropped.
+  virtual const matrix& forward(const matrix& inputs, std::int64_t step) = 0;
 
   /// Writes dLoss/dParameters for the inputs of the last forward, given dLoss/dLogits.
   virtual void backward(const matrix& logit_gradient) = 0;

@@ -59,20 +59,9 @@ std::vector<table_row> result_table(const results& outcome) {
 }
 
 std::string plain_table(const std::vector<table_row>& rows) {
-  std::vector<table_row> lines(1);
-  std::copy(column_names.begin(), column_names.end(), lines.front().begin());
-  lines.insert(lines.end(), rows.begin(), rows.end());
-  std::string text;
-  for (const table_row& line : lines) {
-    for (std::size_t column = 0; column < line.size(); ++column) {
-      std::size_t widest = 0;
-      for (const table_row& other : lines) widest = std::max(widest, width(other[column]));
-      const std::string padding(widest - width(line[column]), ' ');
-      text += column == 0 ? line[column] + padding : "  " + padding + line[column];
-    }
-    text += "\n";
-  }
-  return text;
+  std::vector<std::vector<std::string>> lines = {{column_names.begin(), column_names.end()}};
+  for (const table_row& row : rows) lines.emplace_back(row.begin(), row.end());
+  return aligned(lines);
 }
 
 std::string verdict(const results& outcome) {

@@ -2,10 +2,8 @@
 
 #include <iostream>
 #include <sstream>
-#include <stdexcept>
 
 #include "distillation.hpp"
-#include "parameter_file.hpp"
 #include "progress.hpp"
 #include "text.hpp"
 
@@ -16,23 +14,35 @@ namespace {
 constexpr std::uint64_t weight_seed = 5000;
 constexpr std::uint64_t batch_seed = 5001;
 
-/// Everything the parameters depend on, on one line.
-std::string recipe(const experiment_plan& plan) {
-  const training_plan& training = plan.teacher_training;
+distill::curriculum curriculum_of(const teacher_training& training, index steps_per_epoch) {
+  distill::stage stage{.name = "labels", .objectives = {{"cross_entropy", 1}}};
+  stage.length = {.unit = distill::length_unit::epochs, .amount = training.epochs};
+  return {.stages = {stage},
+          .learning_rate = distill::cosine_schedule{
+              .from = training.learning_rate, .to = 0, .steps = training.epochs * steps_per_epoch}};
+}
+
+std::string architecture(const experiment_plan& plan) {
   std::ostringstream text;
-  text << "teacher";
   if (plan.teacher == teacher_kind::mixture) {
     const mixture_shape& shape = plan.teacher_mixture;
-    text << " mixture " << shape.hidden << ' ' << shape.expert_hidden << ", " << shape.experts << " experts, "
-         << shape.experts_per_image << " per image, balance " << shape.balance << ", dropout " << shape.dropout;
+    text << "mixture " << shape.hidden << ' ' << shape.expert_hidden << ", " << shape.experts << " experts, "
+         << shape.experts_per_image << " per image, balance " << shape.balance << ", dropout "
+         << shape.dropout;
   } else {
+    text << "perceptron";
     for (index width : plan.teacher_perceptron.widths) text << ' ' << width;
     text << ", dropout " << plan.teacher_perceptron.dropout;
   }
-  text << ", " << training.epochs << " epochs of "
-       << plan.sizes.training << " images, batches of " << training.batch_size << ", learning rate "
-       << training.learning_rate << ", mirror " << training.mirror << ", seed " << weight_seed;
   return text.str();
+}
+
+training_identity identity_of(const experiment_plan& plan, const std::string& data_fingerprint) {
+  return {{"data", data_fingerprint},
+          {"architecture", architecture(plan)},
+          {"batches", std::to_string(plan.teaching.batch_size) + " images, mirror " +
+                          std::to_string(plan.teaching.mirror)},
+          {"seed", std::to_string(weight_seed)}};
 }
 
 std::unique_ptr<network> new_teacher(const experiment_plan& plan) {
@@ -41,35 +51,29 @@ std::unique_ptr<network> new_teacher(const experiment_plan& plan) {
   return std::make_unique<multilayer_perceptron>(plan.teacher_perceptron, weight_seed);
 }
 
-void train_teacher(network& teacher, const experiment_plan& plan, const dataset& data) {
-  const matrix nobody_teaches(0, class_count);
-  batch_source batches(data.training, nobody_teaches, plan.teacher_training.batch_size,
-                       plan.teacher_training.mirror, batch_seed);
-  progress line("teacher", plan.teacher_training.epochs);
-  train(teacher, batches, learn_from_labels, plan.teacher_training, data.validation,
-        [&](const epoch_record& record) {
-          line.advance("validation accuracy " + percent(record.validation.accuracy, 1));
-        });
-}
-
 }  // namespace
 
 std::unique_ptr<network> obtain_teacher(const experiment_plan& plan, const dataset& data,
-                                        const std::filesystem::path& cache) {
+                                        const std::string& data_fingerprint, const safekeeping& keeping) {
   std::unique_ptr<network> teacher = new_teacher(plan);
-  const std::filesystem::path file =
-      cache / (std::string("teacher-") + name_of(plan.teacher) + "-" + plan.name + ".bin");
-  if (std::filesystem::exists(file)) {
-    try {
-      read_parameters(file, recipe(plan), teacher->parameters());
-      std::cout << "teacher: read from " << file.string() << "\n";
-      return teacher;
-    } catch (const std::runtime_error& error) {
-      std::cout << error.what() << "; the teacher is trained again\n";
-    }
+  const matrix nobody_teaches(0, class_count);
+  batch_source batches(data.training, nobody_teaches, plan.teaching.batch_size, plan.teaching.mirror,
+                       batch_seed);
+  const distill::curriculum curriculum = curriculum_of(plan.teaching, batches.batches_per_epoch());
+  resumable_training training(*teacher, curriculum,
+                              std::string("teacher-") + name_of(plan.teacher) + "-" + plan.name,
+                              identity_of(plan, data_fingerprint), keeping);
+  if (training.is_finished()) {
+    std::cout << "teacher: read from " << training.file().string() << "\n";
+    return teacher;
   }
-  train_teacher(*teacher, plan, data);
-  write_parameters(file, recipe(plan), teacher->parameters());
+  if (training.earlier_steps() > 0)
+    std::cout << "teacher: goes on after step " << grouped(training.earlier_steps()) << " from "
+              << training.file().string() << "\n";
+  progress line("teacher", plan.teaching.epochs, static_cast<int>(training.records().size()));
+  training.finish(batches, learn_from_labels, data.validation, [&](const epoch_record& record) {
+    line.advance("validation accuracy " + percent(record.validation.accuracy, 1));
+  });
   return teacher;
 }
 

@@ -1,16 +1,15 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 
 #include "experiment_plan.hpp"
 #include "network.hpp"
+#include "resumable_training.hpp"
 
 namespace fashion_mnist {
 
-/// The teacher of a plan: read from the folder `cache` if a file made by the same recipe is there and intact,
-/// otherwise trained on the labels and written there. A file that cannot be used is named on stdout.
+/// The teacher of a plan, from its checkpoint or trained on the labels. `data_fingerprint` tells data apart.
 std::unique_ptr<network> obtain_teacher(const experiment_plan& plan, const dataset& data,
-                                        const std::filesystem::path& cache);
+                                        const std::string& data_fingerprint, const safekeeping& keeping);
 
 }  // namespace fashion_mnist

@@ -43,4 +43,47 @@ std::size_t width(const std::string& text) {
       std::count_if(text.begin(), text.end(), [](unsigned char byte) { return (byte & 0xC0) != 0x80; }));
 }
 
+std::string escaped(const std::string& text) {
+  std::string html;
+  for (const char letter : text) {
+    switch (letter) {
+      case '&':
+        html += "&amp;";
+        break;
+      case '<':
+        html += "&lt;";
+        break;
+      case '\'':
+        html += "&#39;";
+        break;
+      case '"':
+        html += "&quot;";
+        break;
+      default:
+        html += letter;
+    }
+  }
+  return html;
+}
+
+std::string short_number(double value) {
+  std::string text = fixed(value, 6);
+  text.erase(text.find_last_not_of('0') + 1);
+  return text.back() == '.' ? text + "0" : text;
+}
+
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::string text;
+  for (const auto& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      std::size_t widest = 0;
+      for (const auto& other : rows) widest = std::max(widest, width(other[column]));
+      const std::string padding(widest - width(row[column]), ' ');
+      text += column == 0 ? row[column] + padding : "  " + padding + row[column];
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 }  // namespace fashion_mnist

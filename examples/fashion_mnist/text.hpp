@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace fashion_mnist {
 
@@ -9,6 +10,9 @@ std::string fixed(double value, int decimals);
 
 /// 0.5 with two decimals: "+0.50"; -0.5: "−0.50".
 std::string signed_fixed(double value, int decimals);
+
+/// At most six decimals, at least one: "0.002", "5.0".
+std::string short_number(double value);
 
 /// 1863690 as "1,863,690".
 std::string grouped(long long value);
@@ -24,5 +28,11 @@ std::string minutes(double seconds);
 
 /// The number of characters a UTF-8 text shows.
 std::size_t width(const std::string& text);
+
+/// Text as HTML shows it, also within quotes.
+std::string escaped(const std::string& text);
+
+/// Rows of text in columns: the first is flush left, the others flush right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace fashion_mnist

@@ -1,35 +1,31 @@
 #include "training.hpp"
 
-#include <cmath>
-#include <numbers>
-
-#include "adam.hpp"
-
 namespace fashion_mnist {
 
-history train(network& model, batch_source& batches, const batch_loss& loss, const training_plan& plan,
-              const labelled_images& validation,
-              const std::function<void(const epoch_record&)>& after_epoch) {
-  adam optimizer(model.parameters().size());
-  matrix logit_gradient(plan.batch_size, class_count);
-  history records;
-  const double step_count = static_cast<double>(plan.epochs * batches.batches_per_epoch());
-  double step = 0;
-  for (int epoch = 0; epoch < plan.epochs; ++epoch) {
-    double summed_loss = 0;
-    for (index i = 0; i < batches.batches_per_epoch(); ++i) {
-      const batch& batch = batches.next();
-      const matrix& logits = model.forward(batch.inputs);
-      summed_loss += loss(batch, logits, logit_gradient);
-      model.backward(logit_gradient);
-      const double cosine = (1 + std::cos(std::numbers::pi * step++ / step_count)) / 2;
-      optimizer.step(model.parameters(), model.gradient(), plan.learning_rate * cosine);
+void train(network& model, training_state& state, const distill::curriculum& plan, batch_source& batches,
+           const batch_loss& loss, const labelled_images& validation,
+           const std::function<void()>& after_step) {
+  distill::cursor now(plan, state.position);
+  matrix logit_gradient(batches.batch_size(), class_count);
+  while (!now.finished()) {
+    const std::int64_t step = now.state().steps;
+    const batch& batch = batches.at(step);
+    const matrix& logits = model.forward(batch.inputs, step);
+    state.summed_loss += loss(now, batch, logits, logit_gradient);
+    model.backward(logit_gradient);
+    state.optimizer.step(model.parameters(), model.gradient(), now.learning_rate());
+    now.advance(1, batches.batch_size());
+    const index in_epoch = step % batches.batches_per_epoch() + 1;
+    const bool is_epoch = in_epoch == batches.batches_per_epoch();
+    if (is_epoch) now.finish_epoch();
+    if (is_epoch || now.finished()) {
+      state.records.push_back({state.summed_loss / static_cast<double>(in_epoch),
+                               evaluate(predict(model, validation.pixels), validation.labels)});
+      state.summed_loss = 0;
     }
-    records.push_back({summed_loss / static_cast<double>(batches.batches_per_epoch()),
-                       evaluate(predict(model, validation.pixels), validation.labels)});
-    after_epoch(records.back());
+    state.position = now.state();
+    after_step();
   }
-  return records;
 }
 
 }  // namespace fashion_mnist

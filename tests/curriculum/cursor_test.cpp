@@ -116,6 +116,37 @@ TEST_CASE("a stage of epochs ends with its last epoch") {
   CHECK_FALSE(at.finish_epoch());
 }
 
+TEST_CASE("an epoch counts for the stage that its last step was in") {
+  cursor at(plan_of({{.amount = 10}, {.unit = length_unit::epochs, .amount = 2}, {.amount = 5}}));
+  // Epochs of five steps: the second one's last step ends the first stage.
+  const auto train_an_epoch = [&at] {
+    at.advance(5);
+    return at.finish_epoch();
+  };
+  CHECK_FALSE(train_an_epoch());
+  CHECK_FALSE(train_an_epoch());
+  CHECK(at.stage_index() == 1);
+  CHECK(at.state().epochs == 2);
+  CHECK(at.state().stage_epochs == 0);
+  CHECK_FALSE(train_an_epoch());
+  CHECK(at.state().stage_epochs == 1);
+  CHECK(train_an_epoch());
+  CHECK(at.stage_index() == 2);
+  CHECK(at.state().epochs == 4);
+
+  // A stage that began within the epoch counts it.
+  cursor within(plan_of({{.amount = 3}, {.unit = length_unit::epochs, .amount = 1}}));
+  within.advance(5);
+  CHECK(within.finish_epoch());
+
+  // Where steps are not counted, every epoch counts.
+  cursor by_epoch(
+      plan_of({{.unit = length_unit::epochs, .amount = 1}, {.unit = length_unit::epochs, .amount = 1}}));
+  CHECK(by_epoch.finish_epoch());
+  CHECK(by_epoch.finish_epoch());
+  CHECK(by_epoch.finished());
+}
+
 TEST_CASE("a stage ends when its metric has reached the target") {
   const stage_length until{.unit = length_unit::metric, .metric = "accuracy", .target = 0.9};
   cursor at(plan_of({until, {.amount = 1}}));

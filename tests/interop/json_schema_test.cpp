@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <distill/interop/json.hpp>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -135,4 +136,26 @@ TEST_CASE("every kind loads with its required keys alone, and not without one of
       CHECK_THROWS_AS(load_json<schedule>(without.dump()), json_error);
     }
   }
+}
+
+TEST_CASE("the page on curricula names every key, and every word that a key may have") {
+  std::ifstream file(DISTILL_CURRICULUM_PAGE);
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  const auto check_named = [&page](const std::string& word) {
+    INFO(word);
+    CHECK(page.find("`" + word + "`") != std::string::npos);
+  };
+  const json all = schema();
+  std::vector<json> objects = {all};
+  for (const json& one : all["$defs"]) objects.push_back(one);
+  for (const json& one : objects) {
+    if (!one.contains("properties")) continue;
+    for (const auto& [key, property] : one["properties"].items()) {
+      check_named(key);
+      for (const json& word : property.value("enum", json::array())) check_named(word.get<std::string>());
+    }
+  }
+  for (const char* kind : detail::schedule_kinds()) check_named(kind);
+  const auto check_each = [&](const auto&... p) { (check_named(p.name), ...); };
+  std::apply(check_each, cursor_state::parameters());
 }

@@ -182,6 +182,8 @@ DISTILL_INLINE std::size_t cursor::advance(std::int64_t steps, std::int64_t toke
 DISTILL_INLINE bool cursor::finish_epoch() {
   if (finished()) return false;
   ++state_.epochs;
+  // Its last step ended the stage before this one.
+  if (state_.stage_steps == 0 && state_.steps > 0) return false;
   ++state_.stage_epochs;
   return end_if_full();
 }

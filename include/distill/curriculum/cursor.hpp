@@ -44,6 +44,7 @@ struct current_weight {
 /// (blend + 1), old being the previous stage's value where it stopped; a weight that is missing on one side
 /// is 0 there.
 /// A stage ends with the step, token, epoch or report that fills it; nothing of that step is carried over.
+/// An epoch counts for the stage that its last step was in: call `finish_epoch` after that step's `advance`.
 /// When finished: the last stage's values where it stopped; further steps are not counted.
 /// Throws: parameter_error from the constructor for a plan with defects, from `restore` for a state that
 /// the plan cannot be in, and for negative counts; the cursor is then as before.
@@ -82,7 +83,8 @@ class cursor {
   /// As many steps, each of as many tokens; the same as that many calls with one. Returns how many stages
   /// ended.
   std::size_t advance(std::int64_t steps = 1, std::int64_t tokens_per_step = 0);
-  /// The end of an epoch. Returns whether it ended the stage.
+  /// The end of an epoch. Returns whether it ended the stage. A stage that has begun with the epoch's last
+  /// step, or later, does not count it; where steps are not counted at all, every epoch counts.
   bool finish_epoch();
   /// A metric's value. Returns whether it ended the stage; NaN and metrics that the stage does not wait for
   /// never do.
