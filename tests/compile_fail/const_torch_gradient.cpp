@@ -1,4 +1,4 @@
-// Fails with: the gradient must be writable, and this one is const
+// Fails with: the output or gradient must be writable, and this one is const
 #include <distill/interop/torch_view.hpp>
 #include <distill/loss/forward_kl.hpp>
 

@@ -1,4 +1,4 @@
-// What temperature_slopes refuses_slope, what it leaves alone, and a temperature learned with it.
+// What temperature_slopes refuses, what it leaves alone, and a temperature learned with it.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <distill/error/error.hpp>
