@@ -142,6 +142,8 @@ void check_refused(const fs::path& file, const training_identity& identity, inde
     const std::string said = error.what();
     check(said.starts_with(file.string() + ": ") && said.find(reason) != std::string::npos,
           "said: " + said + "\n   expected: " + reason);
+  } catch (const std::exception& error) {
+    check(false, "another kind of error: " + std::string(error.what()) + "\n   expected: " + reason);
   }
   check(parameters == vector::Constant(count, 7) && is_same(state, training_state(count)),
         "a checkpoint that is refused changes nothing");

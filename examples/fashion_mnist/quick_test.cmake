@@ -89,7 +89,7 @@ if(NOT status EQUAL 1 OR NOT errors MATCHES "teacher-perceptron-quick.checkpoint
 endif()
 execute_process(COMMAND timeout --preserve-status --signal=TERM 1 ${again} --fresh
                 OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
-if(NOT status MATCHES "^(0|143)$" OR NOT errors STREQUAL "" OR printed MATCHES "read from|goes on")
+if(NOT status MATCHES "^(0|143)$" OR NOT errors STREQUAL "" OR printed MATCHES "teacher: (read from|goes on)")
   message(FATAL_ERROR "a run that starts over: exit status ${status}\n${printed}${errors}")
 endif()
 

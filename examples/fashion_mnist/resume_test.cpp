@@ -11,6 +11,7 @@
 
 #include "distillation.hpp"
 #include "experiment.hpp"
+#include "interruption.hpp"
 #include "report.hpp"
 
 namespace fs = std::filesystem;
@@ -97,6 +98,29 @@ void test_student(const experiment_plan& plan, const dataset& data, const fs::pa
   check(is_same(parts.records, whole.records), "killed and resumed, a student has other curves");
 }
 
+/// Asked to stop, a training writes a checkpoint first; between the intervals it writes none.
+void test_stop(const experiment_plan& plan, const dataset& data, const fs::path& folder) {
+  const auto steps_kept = [&](const std::string& name) {
+    multilayer_perceptron model(plan.student_shape, 3);
+    const safekeeping keeping = keeping_in(folder, 1e9, [] { return false; });
+    return resumable_training(model, plan.curricula.front().plan, name, {{"seed", "3"}}, keeping)
+        .earlier_steps();
+  };
+  int left = 17;
+  bool is_stopped = false;
+  try {
+    train_student(plan, data, keeping_in(folder, 1e9, [&left] { return --left == 0; }), "asked");
+  } catch (const interrupted&) {
+    is_stopped = true;
+  }
+  check(is_stopped, "a training that is asked to stop says so");
+  check(steps_kept("asked") == 17, "a training that is asked to stop keeps what it has");
+  is_killed_after(17, [&](const std::function<bool()>& should_stop) {
+    train_student(plan, data, keeping_in(folder, 1e9, should_stop), "killed");
+  });
+  check(steps_kept("killed") == 0, "no checkpoint is written before its time");
+}
+
 // ---- a run: teacher, trials, students side by side
 
 /// All but times and the processor.
@@ -142,6 +166,7 @@ int run(const fs::path& images, const fs::path& curriculum, const fs::path& fold
   experiment_plan plan = small_plan(curriculum);
   const dataset data = load_dataset(images, plan.sizes);
   test_student(plan, data, folder / "student");
+  test_stop(plan, data, folder / "stop");
   test_run(plan, data, folder / "perceptron");
   plan.teacher = teacher_kind::mixture;
   test_run(plan, data, folder / "mixture");
