@@ -24,7 +24,7 @@ M numbered(Eigen::Index rows, Eigen::Index columns) {
 }
 
 template <class M>
-void same_elements(M& m) {
+void agrees_with_eigen(M& m) {
   const auto view = as_view(m);
   REQUIRE(view.rows() == static_cast<std::size_t>(m.rows()));
   REQUIRE(view.columns() == static_cast<std::size_t>(m.cols()));
@@ -40,10 +40,10 @@ TEST_CASE("as_view of Eigen matrices and arrays in both orders") {
   auto rows = numbered<row_major>(3, 4);
   auto array = numbered<Eigen::ArrayXXd>(3, 4);
   auto fixed = numbered<Eigen::Matrix<double, 2, 5>>(2, 5);
-  same_elements(columns);
-  same_elements(rows);
-  same_elements(array);
-  same_elements(fixed);
+  agrees_with_eigen(columns);
+  agrees_with_eigen(rows);
+  agrees_with_eigen(array);
+  agrees_with_eigen(fixed);
   CHECK(as_view(columns).stride(0) == 1);
   CHECK(as_view(columns).stride(1) == 3);
   CHECK(as_view(rows).stride(0) == 4);
@@ -53,16 +53,16 @@ TEST_CASE("as_view of Eigen matrices and arrays in both orders") {
 TEST_CASE("as_view of Map, Ref and Block") {
   auto whole = numbered<Eigen::MatrixXf>(5, 6);
   Eigen::Map<row_major> map(whole.data(), 6, 5);
-  same_elements(map);
+  agrees_with_eigen(map);
   Eigen::Map<row_major, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> strided(
       whole.data(), 2, 3, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(12, 2));
-  same_elements(strided);
+  agrees_with_eigen(strided);
   Eigen::Ref<Eigen::MatrixXf> ref(whole);
-  same_elements(ref);
+  agrees_with_eigen(ref);
   auto block = whole.block(1, 2, 3, 2);
-  same_elements(block);
+  agrees_with_eigen(block);
   auto rows = whole.topRows(2);
-  same_elements(rows);
+  agrees_with_eigen(rows);
   CHECK(as_view(whole.block(1, 2, 3, 2))(0, 0) == whole(1, 2));
 }
 

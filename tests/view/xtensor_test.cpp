@@ -15,7 +15,7 @@ using namespace distill;
 
 namespace {
 template <class X>
-void same_elements(X& x) {
+void agrees_with_xtensor(X& x) {
   const auto view = as_view(x);
   REQUIRE(view.rows() == x.shape()[0]);
   REQUIRE(view.columns() == x.shape()[1]);
@@ -28,17 +28,17 @@ TEST_CASE("as_view of xtensor containers in both layouts") {
   xt::xtensor<float, 2> rows({3, 4}, 1.0f);
   xt::xtensor<double, 2, xt::layout_type::column_major> columns({3, 4}, 1.0);
   xt::xarray<float> dynamic = xt::xarray<float>::from_shape({3, 4});
-  same_elements(rows);
-  same_elements(columns);
-  same_elements(dynamic);
+  agrees_with_xtensor(rows);
+  agrees_with_xtensor(columns);
+  agrees_with_xtensor(dynamic);
   const xt::xtensor<float, 2>& read_only = rows;
   STATIC_REQUIRE(std::is_same_v<decltype(as_view(read_only)), matrix_view<const float>>);
 }
 
 TEST_CASE("as_view of xtensor's dimensions of extent 1, whose stride is 0") {
   xt::xtensor<float, 2> one_row({1, 4}, 1.0f), one_column({4, 1}, 1.0f);
-  same_elements(one_row);
-  same_elements(one_column);
+  agrees_with_xtensor(one_row);
+  agrees_with_xtensor(one_column);
   xt::xtensor<float, 2> teacher({1, 4}, 0.0f), gradient({1, 4}, 9.0f);
   one_row(0, 2) = 3;
   CHECK(forward_kl{}(one_row, teacher, gradient) > 0);
@@ -51,13 +51,13 @@ TEST_CASE("as_view of xtensor's dimensions of extent 1, whose stride is 0") {
 TEST_CASE("as_view of adapted memory and strided views") {
   std::vector<double> memory(24, 1.0);
   auto adapted = xt::adapt(memory, std::vector<std::size_t>{4, 6});
-  same_elements(adapted);
+  agrees_with_xtensor(adapted);
   xt::xtensor<float, 2> whole({5, 6}, 1.0f);
   auto window = xt::view(whole, xt::range(1, 4), xt::range(2, 5));
-  same_elements(window);
+  agrees_with_xtensor(window);
   xt::xtensor<float, 3> cube({2, 3, 4}, 1.0f);
   auto slice = xt::view(cube, 1, xt::all(), xt::all());
-  same_elements(slice);
+  agrees_with_xtensor(slice);
 }
 
 TEST_CASE("as_view refuses another rank") {
