@@ -46,12 +46,6 @@ inline bool is_backward_of_matrix(softmax_kind kind) {
   return kind == softmax_kind::softmax_backward || kind == softmax_kind::log_softmax_backward;
 }
 
-template <class Void>
-void require_memory(const char* function, const char* what, const untyped_matrix<Void>& m) {
-  if (m.data == nullptr) throw layout_error(std::string(function) + ": " + what + " has no memory");
-  require_aligned(function, what, m);
-}
-
 // A matrix of the input's extents, or a vector with an entry for each of its rows.
 template <class Void>
 void require_extents(const softmax_names& names, const char* what, const untyped_matrix<Void>& m,
