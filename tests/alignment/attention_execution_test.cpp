@@ -1,32 +1,11 @@
 // Who runs the rows leaves no trace; scratch is kept and bounded. This executable counts every allocation.
-#include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <distill/alignment/relation.hpp>
-#include <new>
 
 #include "alignment/attention_cases.hpp"
 #include "alignment/plain_product.hpp"
 #include "support/block_executor.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-[[gnu::noinline]] void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+#include "support/counted_allocations.hpp"
 
 using namespace attention_cases;
 using distill::attention_kl;
@@ -34,6 +13,7 @@ using distill::attention_options;
 using distill::head_map;
 using distill::queries_keys;
 using distill::relation;
+using support::allocations;
 
 namespace {
 

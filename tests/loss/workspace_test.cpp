@@ -1,7 +1,5 @@
 // This executable counts every allocation of the program.
-#include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <distill/error/error.hpp>
 #include <distill/execution/workspace.hpp>
 #include <distill/loss/correlation.hpp>
@@ -14,45 +12,12 @@
 #include <distill/numeric/bfloat16.hpp>
 #include <distill/view/matrix_view.hpp>
 #include <limits>
-#include <new>
 #include <vector>
 
+#include "support/counted_allocations.hpp"
 #include "support/guarded_matrix.hpp"
 #include "support/loss_cases.hpp"
 #include "support/random_logits.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  return ++allocations, std::malloc(bytes);
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-  return ++allocations, std::malloc(bytes);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 using namespace distill;
 using namespace support;
