@@ -18,13 +18,17 @@ torch::Tensor plain_loss(const batch& b) {
   return loss;
 }
 
-torch::Tensor distilled_loss(const batch& b) {
+torch::Tensor distilled_loss(const batch& b) { return kept_loss(b, nullptr); }
+
+torch::Tensor kept_loss(const batch& b, kept_memory* kept) {
   const auto objective = soft_weight * distill::forward_kl{.temperature = temperature} +
                          hard_weight * distill::cross_entropy{.labels = distill::torch_labels(b.labels)};
-  auto loss = distill::torch_loss(objective, b.student_logits, b.teacher_logits);
+  auto loss = distill::torch_loss(objective, b.student_logits, b.teacher_logits, {},
+                                  kept != nullptr ? &kept->logits : nullptr);
   if (b.student_states.defined())
     loss =
         loss + states_weight * distill::torch_loss(distill::hidden_mse{}, b.student_states, b.teacher_states,
-                                                   {.reduction = distill::reduction::mean});
+                                                   {.reduction = distill::reduction::mean},
+                                                   kept != nullptr ? &kept->states : nullptr);
   return loss;
 }

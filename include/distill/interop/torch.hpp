@@ -6,4 +6,5 @@
 #include <distill/interop/torch_executor.hpp>
 #include <distill/interop/torch_gate.hpp>
 #include <distill/interop/torch_loss.hpp>
+#include <distill/interop/torch_memory.hpp>
 #include <distill/interop/torch_view.hpp>

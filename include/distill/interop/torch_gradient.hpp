@@ -2,19 +2,14 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
-#include <cstdint>
 #include <distill/error/error.hpp>
+#include <distill/interop/torch_memory.hpp>
 #include <utility>
 #include <vector>
 
@@ -33,24 +28,11 @@ inline at::ScalarType value_type(const at::Tensor& input) {
   return input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-/// A gradient of vocabulary size is new memory in every step, and on Linux the faults of its small pages take
-/// longer than the loss. Only a hint, and only for what lies entirely inside.
-inline void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) {
-#if defined(MADV_HUGEPAGE)
-  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
-  const auto begin = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes) / page * page;
-  if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
-}
-
-/// Memory for a gradient in the layout of its input. A Half input has a float one: the upstream gradient,
-/// often a loss scale, comes later, and until then the entries may be below what Half holds.
-inline at::Tensor gradient_memory(const at::Tensor& input) {
-  const at::Tensor memory =
-      at::empty_like(input, input.scalar_type() == at::kHalf ? at::kFloat : input.scalar_type());
-  prefer_large_pages(memory.data_ptr(), memory.nbytes());
-  return memory;
+/// Memory for the gradient of input number `index`, in its layout. A Half input has a float one: the upstream
+/// gradient, often a loss scale, comes later, and until then the entries may be below what Half holds.
+inline at::Tensor gradient_memory(const at::Tensor& input, torch_memory* memory, std::size_t index) {
+  const at::ScalarType type = input.scalar_type() == at::kHalf ? at::kFloat : input.scalar_type();
+  return memory != nullptr ? memory->gradient_like(input, type, index) : new_tensor(input, type);
 }
 
 inline void refuse_second_order(const char* function) {
@@ -118,16 +100,17 @@ struct stored_gradient : ::torch::autograd::Function<stored_gradient> {
 };
 
 /// `evaluate(gradients, row_values)` as a tensor that autograd can differentiate. `gradients` is empty where
-/// nobody will ask for them. `row_shape` is that of the result, or empty for a single number.
+/// nobody will ask for them, in `memory` if that is given. `row_shape` is that of the result, or empty for a
+/// single number.
 template <class Evaluate>
 at::Tensor differentiable(const std::vector<at::Tensor>& inputs, at::IntArrayRef row_shape,
-                          Evaluate evaluate) {
+                          torch_memory* memory, Evaluate evaluate) {
   const bool wanted = requires_gradient(inputs);
   computed_gradient computed;
   {
     const at::NoGradGuard guard;
-    for (const at::Tensor& input : inputs)
-      if (wanted) computed.gradients.push_back(gradient_memory(input));
+    for (std::size_t i = 0; wanted && i < inputs.size(); ++i)
+      computed.gradients.push_back(gradient_memory(inputs[i], memory, i));
     const auto options = at::TensorOptions().dtype(value_type(inputs[0]));
     at::Tensor row_values;
     if (!row_shape.empty()) row_values = at::empty(row_shape, options.dtype(at::kDouble));

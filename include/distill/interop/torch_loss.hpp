@@ -5,6 +5,7 @@
 #include <distill/alignment/relational_options.hpp>
 #include <distill/interop/torch_executor.hpp>
 #include <distill/interop/torch_gradient.hpp>
+#include <distill/interop/torch_memory.hpp>
 #include <distill/interop/torch_view.hpp>
 
 namespace distill::inline DISTILL_ABI {
@@ -57,9 +58,16 @@ void refuse_outputs(const Options& options) {
           "torch_loss: with reduction::none the row values are the result; row_values must be empty");
 }
 
+/// libtorch's threads and the kept scratch, unless the caller chose.
 template <class Options>
-Options torch_options(Options options, const at::Tensor& row_values) {
+Options torch_options(Options options, torch_memory* memory) {
   options.executor = torch_executor_or(options.executor);
+  if (options.workspace == nullptr && memory != nullptr) options.workspace = &memory->scratch();
+  return options;
+}
+template <class Options>
+Options torch_options(const Options& given, torch_memory* memory, const at::Tensor& row_values) {
+  Options options = torch_options(given, memory);
   if (row_values.defined())
     options.row_values = {row_values.data_ptr<double>(), static_cast<std::size_t>(row_values.numel())};
   return options;
@@ -89,11 +97,11 @@ tensor_view<T> keys_like(const named_tensor& x) {
   return {static_cast<T*>(t.data), t.extents, t.strides};
 }
 
-inline attention_options product_options(attention_options options) {
-  if (options.reduction == reduction::none)
+inline attention_options product_options(const attention_options& given, torch_memory* memory) {
+  if (given.reduction == reduction::none)
     throw parameter_error(
         "torch_loss: reduction::none is for maps; from products a row has no gradient of its own");
-  options.executor = torch_executor_or(options.executor);
+  attention_options options = torch_options(given, memory);
   if (!options.product) options.product = matrix_product_ref(product_of_torch);
   return options;
 }
@@ -113,21 +121,22 @@ inline attention_options product_options(attention_options options) {
 /// executor is given. Not `accumulate`; with reduction::none not `row_values`. Throws: what the loss throws;
 /// layout_error and shape_error of torch_matrix. backward() throws libtorch's error for a graph that was
 /// freed, parameter_error with create_graph. Memory: one gradient in the student's shape and type (Float for
-/// Half, whose range a loss scale would come too late for), handed to the student's .grad without a copy;
-/// nothing of teacher or student is kept, so either may be modified in place before backward().
+/// Half, whose range a loss scale would come too late for), handed to the student's .grad without a copy, and
+/// new in every call unless `memory` keeps it between steps (torch_memory); nothing of teacher or student is
+/// kept, so either may be modified in place before backward().
 template <detail::row_loss L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher = {},
-                      const row_options& rows = {}) {
+                      const row_options& rows = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(rows);
   const detail::input_matrix from = detail::matrix_of(detail::torch_argument(student, "student"));
   const detail::input_matrix to = detail::teacher_matrix(teacher);
   return detail::differentiable({student}, detail::shape_of_rows(rows.reduction, student.sizes().slice(0, 1)),
-                                [&](const auto& gradients, const at::Tensor& values) {
+                                memory, [&](const auto& gradients, const at::Tensor& values) {
                                   detail::output_matrix slope;
                                   if (!gradients.empty())
                                     slope =
                                         detail::matrix_of(detail::torch_argument(gradients[0], "gradient"));
-                                  return loss(from, to, slope, detail::torch_options(rows, values));
+                                  return loss(from, to, slope, detail::torch_options(rows, memory, values));
                                 });
 }
 
@@ -135,14 +144,14 @@ at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor
 /// with channels of its own. A row is a sample.
 template <std::same_as<attention_transfer> L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher,
-                      const row_options& rows = {}) {
+                      const row_options& rows = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(rows);
   const detail::input_tensor from = detail::tensor_of(detail::torch_argument(student, "student"), 2);
   const detail::input_tensor to = detail::tensor_of(detail::torch_argument(teacher, "teacher"), 2);
   return detail::differentiable(
-      {student}, detail::shape_of_rows(rows.reduction, student.sizes().slice(0, 1)),
+      {student}, detail::shape_of_rows(rows.reduction, student.sizes().slice(0, 1)), memory,
       [&](const auto& gradients, const at::Tensor& values) {
-        const auto options = detail::torch_options(rows, values);
+        const auto options = detail::torch_options(rows, memory, values);
         if (gradients.empty()) return loss(from, to, no_gradient, options);
         return loss(from, to, detail::tensor_of(detail::torch_argument(gradients[0], "gradient"), 2),
                     options);
@@ -153,17 +162,17 @@ at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor
 /// reduction::none the result has the student's shape without the keys.
 template <detail::map_loss L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher,
-                      const attention_options& options = {}) {
+                      const attention_options& options = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
   const detail::input_tensor from = detail::tensor_of(detail::torch_argument(student, "student"), 1);
   const detail::input_tensor to = detail::tensor_of(detail::torch_argument(teacher, "teacher"), 1);
   return detail::differentiable(
       {student}, detail::shape_of_rows(options.reduction, student.sizes().slice(0, student.dim() - 1)),
-      [&](const auto& gradients, const at::Tensor& values) {
+      memory, [&](const auto& gradients, const at::Tensor& values) {
         detail::output_tensor slope;
         if (!gradients.empty())
           slope = detail::tensor_of(detail::torch_argument(gradients[0], "gradient"), 1);
-        return loss(from, to, slope, detail::torch_options(options, values));
+        return loss(from, to, slope, detail::torch_options(options, memory, values));
       });
 }
 
@@ -171,12 +180,12 @@ at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor
 /// options.product is given. Student and teacher Float or Double. Not reduction::none.
 template <detail::map_loss L>
 at::Tensor torch_loss(const L& loss, const torch_queries_keys& student, const torch_queries_keys& teacher,
-                      const attention_options& options = {}) {
+                      const attention_options& options = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
-  const attention_options all = detail::product_options(options);
+  const attention_options all = detail::product_options(options, memory);
   const auto argument = detail::torch_argument;
   return detail::differentiable(
-      {student.queries, student.keys}, {}, [&](const auto& gradients, const at::Tensor&) {
+      {student.queries, student.keys}, {}, memory, [&](const auto& gradients, const at::Tensor&) {
         return detail::with_real(
             argument(student.queries, "student.queries"), [&]<class T>(tensor_view<T> q) {
               return detail::with_real(
@@ -199,10 +208,10 @@ at::Tensor torch_loss(const L& loss, const torch_queries_keys& student, const to
 /// or Double; libtorch multiplies unless options.product is given. Not reduction::none.
 template <std::same_as<relation> L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher,
-                      const attention_options& options = {}) {
+                      const attention_options& options = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
-  const attention_options all = detail::product_options(options);
-  return detail::differentiable({student}, {}, [&](const auto& gradients, const at::Tensor&) {
+  const attention_options all = detail::product_options(options, memory);
+  return detail::differentiable({student}, {}, memory, [&](const auto& gradients, const at::Tensor&) {
     return detail::with_real(detail::torch_argument(student, "student"), [&](auto from) {
       return detail::with_real(detail::torch_argument(teacher, "teacher"), [&](auto to) {
         detail::output_tensor slope;
@@ -218,13 +227,13 @@ at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor
 /// multiplies unless options are given: `{.product = torch_product{}, ...}`.
 template <detail::batch_loss L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher,
-                      const relational_options& options = {.product = detail::product_of_torch}) {
+                      const relational_options& options = {.product = detail::product_of_torch},
+                      torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
   const detail::input_matrix from = detail::matrix_of(detail::torch_argument(student, "student"));
   const detail::input_matrix to = detail::matrix_of(detail::torch_argument(teacher, "teacher"));
-  return detail::differentiable({student}, {}, [&](const auto& gradients, const at::Tensor&) {
-    relational_options all = options;
-    all.executor = detail::torch_executor_or(options.executor);
+  return detail::differentiable({student}, {}, memory, [&](const auto& gradients, const at::Tensor&) {
+    const relational_options all = detail::torch_options(options, memory);
     detail::output_matrix slope;
     if (!gradients.empty()) slope = detail::matrix_of(detail::torch_argument(gradients[0], "gradient"));
     return loss(from, to, slope, all);
