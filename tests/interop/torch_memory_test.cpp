@@ -77,6 +77,17 @@ TEST_CASE("values and gradients are the same with memory and without, in every l
       }
 }
 
+TEST_CASE("a gradient lies as its student does, so that a leaf takes it as it is") {
+  torch_memory memory;
+  std::vector<const void*> places;
+  for (int i = 0; i < 2; ++i) {
+    const at::Tensor student = at::randn({30, 6}).t().requires_grad_(true);
+    torch_loss(kl, student, target(), {}, &memory).backward();
+    places.push_back(student.grad().data_ptr());
+  }
+  CHECK(places[0] == places[1]);
+}
+
 TEST_CASE("a gradient that a leaf still holds stays as it is") {
   torch_memory memory;
   const at::Tensor student = leaf(), teacher = target();
