@@ -38,3 +38,15 @@ TEST_CASE("a workspace in the caller's memory never leaves it") {
   CHECK(w.size() == 1000);
   CHECK_THROWS_WITH(w.require(2000), "workspace: needs 2064 bytes, has 1000");
 }
+
+TEST_CASE("a workspace that was moved from holds nothing") {
+  distill::workspace w;
+  std::byte* memory = w.require(500);
+  distill::workspace other = std::move(w);
+  CHECK(other.require(500) == memory);
+  CHECK(w.size() == 0);
+  CHECK(w.require(100) != nullptr);
+  w = std::move(other);
+  CHECK(w.require(500) == memory);
+  CHECK(other.size() == 0);
+}

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace distill::inline DISTILL_ABI {
@@ -20,6 +21,16 @@ class workspace {
   workspace() = default;
   /// Works inside `external` only; a call that needs more throws shape_error stating how much.
   explicit workspace(std::span<std::byte> external) : external_(external) {}
+  workspace(workspace&& other) noexcept
+      : owned_(std::move(other.owned_)),
+        size_(std::exchange(other.size_, 0)),
+        external_(std::exchange(other.external_, {})) {}
+  workspace& operator=(workspace&& other) noexcept {
+    owned_ = std::move(other.owned_);
+    size_ = std::exchange(other.size_, 0);
+    external_ = std::exchange(other.external_, {});
+    return *this;
+  }
 
   /// At least `bytes` bytes at 64-byte alignment. What an earlier, smaller request wrote is still there; the rest is
   /// unspecified.
