@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/loss/evaluate.hpp>
+#include <distill/loss/label_check-inl.hpp>
 #include <distill/loss/row_parameters-inl.hpp>
 #include <distill/view/require_memory-inl.hpp>
 
@@ -119,15 +120,7 @@ inline void check_labels(const loss_term& term, const input_matrix& student, con
   if (gradient.data != nullptr)
     require_no_overlap(term.name, "labels", term.labels.data(), term.labels.size(), term.labels.byte_stride(), 1,
                      "gradient", gradient);
-  for (std::size_t row = 0; row < student.rows; ++row) {
-    const std::int64_t label = term.labels[row];
-    const bool masked = !rows.row_weights.empty() && rows.row_weights[row] == 0;
-    if (masked || label == term.ignore_index || (label >= 0 && static_cast<std::size_t>(label) < student.columns))
-      continue;
-    throw data_error(std::string(term.name) + ": labels[" + std::to_string(row) + "] is " + std::to_string(label) +
-                     ", must be in [0, " + std::to_string(student.columns) + ") or ignore_index " +
-                     std::to_string(term.ignore_index));
-  }
+  require_labels_of_classes(term.name, term.labels, term.ignore_index, rows.row_weights, student.columns);
 }
 
 inline void check_arguments(const char* name, std::span<const loss_term> terms, const input_matrix& student,

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <distill/error/parameter_text-inl.hpp>
-#include <distill/loss/label_view.hpp>
+#include <distill/loss/label_check-inl.hpp>
 #include <distill/view/require_memory-inl.hpp>
 #include <distill/view/vector_view.hpp>
 
@@ -49,15 +49,7 @@ inline void require_labels(std::string_view name, const label_view& labels, std:
                            const vector_view<const float>& weights, std::string_view reference,
                            std::size_t rows, std::size_t classes) {
   require_extent(name, "labels", labels.size(), "entries", reference, rows);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const bool is_masked = !weights.empty() && weights[row] == 0;
-    const std::int64_t label = labels[row];
-    if (is_masked || label == ignore_index || (label >= 0 && static_cast<std::size_t>(label) < classes))
-      continue;
-    throw data_error(std::string(name) + ": labels[" + std::to_string(row) + "] is " + std::to_string(label) +
-                     ", must be in [0, " + std::to_string(classes) + ") or ignore_index " +
-                     std::to_string(ignore_index));
-  }
+  require_labels_of_classes(name, labels, ignore_index, weights, classes);
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -102,8 +102,7 @@ inline void check_mixed(const char* name, const mixing_job& job) {
   require_aligned(name, what, output);
   require_distinct_elements(name, what, output);
   const auto refuse = [&](byte_range bytes, const std::string& input) {
-    if (intersect(bytes, bytes_of(output)))
-      throw layout_error(std::string(name) + ": " + what + " overlaps " + input);
+    require_apart(name, {{what, bytes_of(output)}}, {{input, bytes}});
   };
   for (std::size_t i = 0; i < job.teachers.size(); ++i) {
     const std::string teacher = "teachers[" + std::to_string(i) + "]";
