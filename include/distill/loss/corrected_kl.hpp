@@ -4,7 +4,8 @@
 
 namespace distill::inline DISTILL_ABI {
 
-/// Forward KL to a teacher corrected toward the label, as minifinetuning does.
+/// Forward KL to a teacher corrected toward the label: minifinetuning's idea, with a rule of our own where
+/// the label is the most probable class.
 ///
 /// Row value: T_s T_t Σ c log(c / q), q = softmax(student / T_s), c = (1 - λ) p + λ onehot(label), p =
 /// softmax(teacher / T_t). With w the largest p of another class, λ = (w - p_label + τ) / (1 + w -
@@ -24,7 +25,7 @@ namespace distill::inline DISTILL_ABI {
 /// Accuracy: `tests/loss/corrected_kl_test.cpp`.
 /// Cost: three passes over a row in cache, three exponentials per element. Memory: two float rows per
 /// thread and O(rows), from the workspace.
-/// Source: Belcak et al. 2025, arXiv 2506.15702.
+/// Source: Belcak et al. 2025, arXiv 2506.15702; what differs: docs/losses/corrected_kl.md.
 struct corrected_kl {
   label_view labels = {};
   double threshold = 0.2;
