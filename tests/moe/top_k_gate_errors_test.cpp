@@ -84,6 +84,26 @@ TEST_CASE("shapes that do not fit") {
                               {.token_mask = mask});
   forward_throws<shape_error>({}, "top_k_gate: statistics.assignments has 7 entries, logits has 8 experts",
                               {.statistics = &statistics});
+  std::vector<std::int64_t> counts(4 * 8), tokens(4);
+  std::vector<double> sums(4 * 8);
+  const auto of = [&](std::size_t n, std::size_t e, std::size_t with_sums, std::size_t with_tokens) {
+    return distill::sequence_statistics{
+        {counts.data(), n, e}, {sums.data(), with_sums, e}, {tokens.data(), with_tokens}};
+  };
+  const auto sequences_throw = [](const distill::sequence_statistics& each, const std::string& message) {
+    forward_throws<shape_error>({}, message, {.sequences = &each});
+  };
+  sequences_throw(of(4, 8, 4, 4),
+                  "top_k_gate: sequences has 4 sequences, logits has 6 tokens; they must divide evenly");
+  sequences_throw({}, "top_k_gate: sequences has 0 sequences, logits has 6 tokens; they must divide evenly");
+  sequences_throw(of(2, 7, 2, 2), "top_k_gate: sequences.assignments has 7 experts, logits has 8");
+  sequences_throw(of(2, 8, 3, 2),
+                  "top_k_gate: sequences.probability_sums has 3 sequences, sequences.assignments has 2");
+  sequences_throw(of(2, 8, 2, 3),
+                  "top_k_gate: sequences.tokens has 3 entries, sequences.assignments has 2 sequences");
+  const distill::sequence_statistics nowhere{{nullptr, 2, 8}, {}, {tokens.data(), 2}};
+  forward_throws<distill::layout_error>({}, "top_k_gate: sequences.assignments has no memory",
+                                        {.sequences = &nowhere});
   forward_throws<shape_error>({}, "top_k_gate: noise_deviation has 5 tokens, logits has 6",
                               {.noise_deviation = {mask.data(), 5, 1}});
   memory m;

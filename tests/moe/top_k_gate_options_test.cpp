@@ -121,6 +121,50 @@ TEST_CASE("statistics against the oracle, added to what is there") {
   });
 }
 
+TEST_CASE("statistics of sequences: each as if it were alone, and all of them together") {
+  on_every_target([] {
+    constexpr std::size_t experts = 10, sequences = 3;
+    for (const gate_scoring scoring : {gate_scoring::softmax_then_top_k, gate_scoring::sigmoid})
+      for (const std::size_t length : {1, 5, 64, 65, 130}) {
+        const std::size_t tokens = sequences * length;
+        batch b(tokens, experts);
+        b.logits(length / 2, 3) = std::nanf("");
+        const distill::top_k_gate gate{.k = 3, .scoring = scoring};
+        routed<float> to(tokens, 3);
+        std::vector<std::int64_t> assignments(sequences * experts, 7), counts(sequences, 4);
+        std::vector<double> sums(sequences * experts);
+        const distill::sequence_statistics each{
+            {assignments.data(), sequences, experts}, {sums.data(), sequences, experts}, counts};
+        counted all(experts), expected(experts);
+        gate(b.logits.view(), to.view(),
+             {.token_mask = b.mask, .statistics = &all.statistics, .sequences = &each});
+        gate(b.logits.view(), to.view(), {.token_mask = b.mask, .statistics = &expected.statistics});
+        CHECK(all.assignments == expected.assignments);
+        CHECK(all.statistics.bad_rows == expected.statistics.bad_rows);
+        CHECK(all.statistics.squared_log_sum_exp == Approx(expected.statistics.squared_log_sum_exp));
+        for (std::size_t s = 0; s < sequences; ++s) {
+          counted alone(experts);
+          const auto rows = [&](const auto& m) {
+            return distill::matrix_view(&m(s * length, 0), length, m.columns(), m.stride(0), m.stride(1));
+          };
+          gate(rows(b.logits.view()), distill::routing{rows(to.view().experts), rows(to.view().weights)},
+               {.token_mask = {b.mask.data() + s * length, length}, .statistics = &alone.statistics});
+          CAPTURE(length, s);
+          CHECK(counts[s] == alone.statistics.tokens + 4);
+          for (std::size_t e = 0; e < experts; ++e) {
+            CHECK(assignments[s * experts + e] == alone.assignments[e] + 7);
+            CHECK(sums[s * experts + e] == alone.sums[e]);
+          }
+        }
+        const distill::sequence_statistics only_counts{{assignments.data(), sequences, experts}, {}, counts};
+        gate(b.logits.view(), to.view(), {.sequences = &only_counts});
+        CHECK(std::accumulate(assignments.begin(), assignments.end(), std::int64_t{0}) ==
+              std::accumulate(all.assignments.begin(), all.assignments.end(), std::int64_t{0}) +
+                  static_cast<std::int64_t>(7 * sequences * experts + 3 * tokens));
+      }
+  });
+}
+
 TEST_CASE("the executor leaves no trace in routing, statistics and gradients") {
   struct extents {
     std::size_t tokens, experts, k;
@@ -134,9 +178,13 @@ TEST_CASE("the executor leaves no trace in routing, statistics and gradients") {
     const auto run = [&](const distill::executor_ref& executor) {
       routed<float> to(tokens, k);
       counted c(experts);
+      std::vector<std::int64_t> assignments(experts), count(1);
+      std::vector<double> sums(experts);
+      const distill::sequence_statistics each{
+          {assignments.data(), 1, experts}, {sums.data(), 1, experts}, count};
       guarded_matrix<float> gradient(tokens, experts);
       gate(b.logits.view(), to.view(),
-           {.token_mask = b.mask, .statistics = &c.statistics, .executor = executor});
+           {.token_mask = b.mask, .statistics = &c.statistics, .sequences = &each, .executor = executor});
       gate.backward(b.logits.view(), to.view(), g.view(), gradient.view(),
                     {.token_mask = b.mask,
                      .probability_slopes = {slopes.data(), 1, experts},
@@ -144,7 +192,7 @@ TEST_CASE("the executor leaves no trace in routing, statistics and gradients") {
                      .executor = executor});
       std::vector<unsigned char> bits = to.weights.bits();
       for (const auto& more :
-           {bytes_of(to.experts), gradient.bits(), bytes_of(c.assignments), bytes_of(c.sums),
+           {bytes_of(to.experts), gradient.bits(), bytes_of(c.assignments), bytes_of(c.sums), bytes_of(sums),
             bytes_of(std::vector<double>{c.statistics.squared_log_sum_exp})})
         bits.insert(bits.end(), more.begin(), more.end());
       return bits;

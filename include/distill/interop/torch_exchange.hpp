@@ -26,21 +26,10 @@ struct torch_expert_order {
 
 namespace detail {
 
-/// A tensor of rank 2 of exactly T.
-template <class T>
-matrix_view<T> index_matrix(const named_tensor& x) {
-  constexpr at::ScalarType type = c10::CppTypeToScalarType<std::remove_const_t<T>>::value;
-  require_plain_memory(x);
-  require_rank(x, 2, "");
-  if (x.tensor.scalar_type() != type) throw_scalar_type(x, c10::toString(type));
-  return {x.tensor.data_ptr<std::remove_const_t<T>>(), static_cast<std::size_t>(x.tensor.size(0)),
-          static_cast<std::size_t>(x.tensor.size(1)), x.tensor.stride(0), x.tensor.stride(1)};
-}
-
 inline expert_order order_view(const char* function, const torch_expert_order& order) {
   return {.offsets = vector_of<std::int64_t>({order.offsets, function, "order.offsets"}),
           .tokens = vector_of<std::int32_t>({order.tokens, function, "order.tokens"}),
-          .rows = index_matrix<std::int64_t>({order.rows, function, "order.rows"})};
+          .rows = exact_matrix<std::int64_t>({order.rows, function, "order.rows"})};
 }
 
 inline void save_with_order(::torch::autograd::AutogradContext* context, std::vector<at::Tensor> tensors,
@@ -124,7 +113,7 @@ struct combine_node : ::torch::autograd::Function<combine_node> {
 inline torch_expert_order torch_order_by_expert(const at::Tensor& experts, std::size_t expert_count,
                                                 const expert_order_options& options = {}) {
   const at::NoGradGuard none;
-  const auto from = detail::index_matrix<const std::int32_t>({experts, "torch_order_by_expert", "experts"});
+  const auto from = detail::exact_matrix<const std::int32_t>({experts, "torch_order_by_expert", "experts"});
   const std::size_t most = most_expert_rows(from.rows(), from.columns(), expert_count, options);
   torch_expert_order order{at::empty({static_cast<std::int64_t>(expert_count) + 1}, at::kLong),
                            at::empty({static_cast<std::int64_t>(most)}, at::kInt),

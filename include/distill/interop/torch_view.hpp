@@ -97,6 +97,16 @@ vector_view<T> vector_of(const named_tensor& x) {
           x.tensor.stride(0)};
 }
 
+template <class T>
+matrix_view<T> exact_matrix(const named_tensor& x) {
+  constexpr at::ScalarType type = c10::CppTypeToScalarType<std::remove_const_t<T>>::value;
+  require_plain_memory(x);
+  require_rank(x, 2, "");
+  if (x.tensor.scalar_type() != type) throw_scalar_type(x, c10::toString(type));
+  return {x.tensor.data_ptr<std::remove_const_t<T>>(), static_cast<std::size_t>(x.tensor.size(0)),
+          static_cast<std::size_t>(x.tensor.size(1)), x.tensor.stride(0), x.tensor.stride(1)};
+}
+
 template <class X>
 concept torch_tensor_like = std::same_as<std::remove_cvref_t<X>, at::Tensor>;
 

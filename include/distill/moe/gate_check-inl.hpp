@@ -9,7 +9,7 @@ namespace distill::inline DISTILL_ABI::detail {
 
 inline std::string count_of(std::size_t value) { return std::to_string(value); }
 
-inline void check_gate(const std::string& function, const gate_parameters& gate, std::size_t experts) {
+inline void check_gate(const std::string& function, const top_k_gate& gate, std::size_t experts) {
   if (experts == 0) throw shape_error(function + ": logits has 0 experts");
   if (gate.k == 0 || gate.k > experts)
     throw_parameter(function, "k", "1 to the " + count_of(experts) + " experts", count_of(gate.k));
@@ -33,7 +33,7 @@ inline void check_gate(const std::string& function, const gate_parameters& gate,
         function, "k",
         "at most the " + count_of(gate.kept_groups * (experts / gate.groups)) + " experts of the kept groups",
         count_of(gate.k));
-  if (gate.has_groups() && gate.group_score == group_scoring::share_of_top_k &&
+  if (gate.kept_groups < gate.groups && gate.group_score == group_scoring::share_of_top_k &&
       gate.k % gate.kept_groups != 0)
     throw_parameter(function, "k", "a multiple of kept_groups for share_of_top_k", count_of(gate.k));
 }
@@ -91,6 +91,29 @@ inline void check_statistics(const std::string& function, const router_statistic
     require("statistics.probability_sums", statistics.probability_sums.size());
 }
 
+inline void check_sequences(const std::string& function, const sequence_statistics& s,
+                            const input_matrix& logits) {
+  const std::size_t count = s.sequences();
+  if (count == 0 || logits.rows % count != 0)
+    throw shape_error(function + ": sequences has " + count_of(count) + " sequences, logits has " +
+                      count_of(logits.rows) + " tokens; they must divide evenly");
+  require_extent(function, "sequences.assignments", s.experts(), "experts", "logits", logits.columns);
+  require_memory(function, "sequences.assignments", s.assignments);
+  require_distinct_elements(function, "sequences.assignments", s.assignments);
+  if (s.probability_sums.rows() > 0 || s.probability_sums.columns() > 0) {
+    require_extent(function, "sequences.probability_sums", s.probability_sums.rows(), "sequences",
+                   "sequences.assignments", count);
+    require_extent(function, "sequences.probability_sums", s.probability_sums.columns(), "experts", "logits",
+                   logits.columns);
+    require_memory(function, "sequences.probability_sums", s.probability_sums);
+    require_distinct_elements(function, "sequences.probability_sums", s.probability_sums);
+  }
+  if (s.tokens.size() != count)
+    throw shape_error(function + ": sequences.tokens has " + count_of(s.tokens.size()) + " entries, " +
+                      "sequences.assignments has " + count_of(count) + " sequences");
+  require_memory(function, "sequences.tokens", s.tokens);
+}
+
 inline void check_route(const std::string& function, const gate_job& job, const gate_options& options) {
   check_common(function, job, job.experts);
   require_extent(function, "routing.weights", job.weights.rows, "tokens", "logits", job.tokens());
@@ -105,6 +128,7 @@ inline void check_route(const std::string& function, const gate_job& job, const 
   require_apart(function, "routing.experts", as_input(ids), "routing.weights", job.weights);
   if (!job.replay) require_apart(function, "logits", job.logits, "routing.experts", ids);
   if (options.statistics != nullptr) check_statistics(function, *options.statistics, job.expert_count());
+  if (options.sequences != nullptr) check_sequences(function, *options.sequences, job.logits);
   if (job.replay) require_indices<std::int32_t>(function, "routing.experts", job.experts, job.expert_count());
 }
 
@@ -139,7 +163,7 @@ inline void check_backward(const std::string& function, const gate_job& job,
                         " sequences, " + count_of(job.tokens()) + " tokens with tokens_per_sequence " +
                         count_of(each) + " are " + count_of(sequences));
   }
-  if (job.selected_only && !job.gate.is_sparse())
+  if (job.selected_only && !job.is_sparse())
     throw_parameter(function, "renormalize", "true for softmax_then_top_k, whose gradient is dense otherwise",
                     "false");
   if (job.selected_only && (has_slopes || job.z_loss != 0))

@@ -1,34 +1,9 @@
 #pragma once
 
-#include <distill/moe/gate_options.hpp>
-#include <distill/moe/gate_scoring.hpp>
-#include <distill/moe/routing.hpp>
-#include <distill/view/untyped_matrix.hpp>
+#include <algorithm>
+#include <distill/moe/top_k_gate.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
-
-/// The parameters of a gate, as the kernels take them.
-struct gate_parameters {
-  std::size_t k = 0;
-  gate_scoring scoring = gate_scoring::softmax_then_top_k;
-  bool renormalize = true;
-  double scaling_factor = 1;
-  vector_view<const float> expert_bias = {};
-  std::size_t groups = 1, kept_groups = 1;
-  group_scoring group_score = group_scoring::maximum;
-  double jitter = 0, noise = 0;
-
-  bool is_softmax() const {
-    return scoring == gate_scoring::softmax_then_top_k || scoring == gate_scoring::top_k_then_softmax;
-  }
-  /// Weights that do not depend on the logits of experts that were not chosen.
-  bool is_sparse() const { return scoring != gate_scoring::softmax_then_top_k || renormalize; }
-  bool has_groups() const { return kept_groups < groups; }
-  /// Chosen by something else than the logits.
-  bool needs_scores() const {
-    return !expert_bias.empty() || (has_groups() && group_score != group_scoring::maximum);
-  }
-};
 
 /// Byte offsets into a worker's scratch. A tile is as many tokens as a vector has lanes.
 struct gate_scratch {
@@ -41,7 +16,7 @@ struct gate_scratch {
 
 /// Everything a kernel needs for a range of tokens, already checked.
 struct gate_job {
-  gate_parameters gate;
+  top_k_gate gate;
   input_matrix logits;
   matrix_view<std::int32_t> experts;
   output_matrix weights;
@@ -51,7 +26,8 @@ struct gate_job {
   matrix_view<const float> noise_deviation;
 
   bool counts = false, sums_probabilities = false;
-  std::size_t chunk = 0;             // tokens whose statistics are summed together
+  std::size_t sequence = 0;          // tokens whose statistics go to the same place
+  std::size_t chunk = 0;             // those of them that are summed together
   std::int64_t* counters = nullptr;  // per chunk: assignments, tokens, bad rows
   double* sums = nullptr;            // per chunk: probabilities, squared log-sum-exps
 
@@ -69,6 +45,26 @@ struct gate_job {
   std::size_t tokens() const { return logits.rows; }
   std::size_t expert_count() const { return logits.columns; }
   bool is_counted(std::size_t token) const { return token_mask.empty() || token_mask[token] != 0; }
+  /// Weights are a softmax of logits.
+  bool is_softmax() const {
+    return gate.scoring == gate_scoring::softmax_then_top_k ||
+           gate.scoring == gate_scoring::top_k_then_softmax;
+  }
+  /// Weights do not depend on the logits of experts that were not chosen.
+  bool is_sparse() const { return gate.scoring != gate_scoring::softmax_then_top_k || gate.renormalize; }
+  bool has_groups() const { return gate.kept_groups < gate.groups; }
+  /// Chosen by something else than the logits.
+  bool needs_scores() const {
+    return !gate.expert_bias.empty() || (has_groups() && gate.group_score != group_scoring::maximum);
+  }
+  std::size_t sequences() const { return tokens() / sequence; }
+  std::size_t chunks_per_sequence() const { return (sequence + chunk - 1) / chunk; }
+  std::size_t chunk_begin(std::size_t c) const {
+    return c / chunks_per_sequence() * sequence + c % chunks_per_sequence() * chunk;
+  }
+  std::size_t chunk_end(std::size_t c) const {
+    return std::min(chunk_begin(c) + chunk, (c / chunks_per_sequence() + 1) * sequence);
+  }
   bool is_perturbed() const { return gate.jitter > 0 || gate.noise > 0; }
   double jitter_factor(std::size_t token, std::size_t expert) const {
     return gate.jitter > 0 ? 1 + gate.jitter * (2 * random.uniform(token, expert) - 1) : 1;
@@ -80,14 +76,6 @@ struct gate_job {
     return gate.noise * deviation * random.normal(token, expert);
   }
 };
-
-/// Checks the arguments and runs the tokens.
-void route(const gate_parameters& gate, const char* function, const input_matrix& logits,
-           const matrix_view<std::int32_t>& experts, const output_matrix& weights, bool replay,
-           const gate_options& options);
-void route_backward(const gate_parameters& gate, const char* function, const input_matrix& logits,
-                    const matrix_view<const std::int32_t>& experts, const input_matrix& weight_gradient,
-                    const output_matrix& gradient, bool selected_only, const gate_backward_options& options);
 
 }  // namespace distill::inline DISTILL_ABI::detail
 

@@ -18,6 +18,9 @@ struct gate_options {
   /// Added to, not overwritten; null: nothing is counted (evaluation, the second forward call of
   /// recomputation).
   router_statistics* statistics = nullptr;
+  /// The same of each sequence, a row each, of tokens / sequences consecutive tokens; with `statistics` or
+  /// without.
+  const sequence_statistics* sequences = nullptr;
   /// Where jitter and noise come from: the same numbers for the same (seed, step, token, expert), whoever
   /// runs what. A new step for each training step; the same in backward as in the forward call.
   random_stream random = {};

@@ -2,30 +2,8 @@
 
 #include <distill/moe/balance_options.hpp>
 #include <distill/moe/router_statistics.hpp>
-#include <distill/view/matrix_view.hpp>
 
 namespace distill::inline DISTILL_ABI {
-
-/// router_statistics of each sequence, a row each, in memory that somebody else owns.
-struct sequence_statistics {
-  /// [sequences, experts]
-  matrix_view<std::int64_t> assignments = {};
-  matrix_view<double> probability_sums = {};
-  /// [sequences] counted tokens.
-  vector_view<std::int64_t> tokens = {};
-
-  constexpr std::size_t sequences() const { return assignments.rows(); }
-  constexpr std::size_t experts() const { return assignments.columns(); }
-  /// One sequence as the statistics of a batch. `tokens` is a copy: write it back to `tokens[sequence]`.
-  router_statistics operator[](std::size_t sequence) const {
-    router_statistics row;
-    row.assignments = {&assignments(sequence, 0), experts(), assignments.stride(1)};
-    if (probability_sums.rows() > 0)
-      row.probability_sums = {&probability_sums(sequence, 0), experts(), probability_sums.stride(1)};
-    row.tokens = tokens[sequence];
-    return row;
-  }
-};
 
 /// The sequence-wise balance loss of DeepSeek-V3: every sequence balanced for itself, the mean over
 /// sequences.

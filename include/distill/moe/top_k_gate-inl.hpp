@@ -1,4 +1,4 @@
-// Definitions of gate_job.hpp: scratch, the walk over the tokens, the statistics. Compiled once in src/, or
+// Definitions of top_k_gate.hpp: scratch, the walk over the tokens, the statistics. Compiled once in src/, or
 // included by gate_job.hpp in header-only mode.
 #pragma once
 
@@ -20,16 +20,16 @@ DISTILL_INLINE void route_backward_double(const gate_job& job, std::size_t begin
 // less than looking for candidates; measured with AVX-512, no worse with fewer lanes.
 inline bool routes_across_tokens(const gate_job& job, element_type compute) {
   constexpr std::size_t most_inserted = 8, most_experts = 64, most_insertions = 256;
-  return compute == element_type::float32 && !job.replay && !job.is_perturbed() && !job.gate.needs_scores() &&
-         !job.gate.has_groups() && job.gate.k <= most_inserted && job.expert_count() <= most_experts &&
+  return compute == element_type::float32 && !job.replay && !job.is_perturbed() && !job.needs_scores() &&
+         !job.has_groups() && job.gate.k <= most_inserted && job.expert_count() <= most_experts &&
          job.expert_count() * job.gate.k <= most_insertions;
 }
 
 // The same of a gradient; all of its tokens have the same slopes.
 inline bool passes_across_tokens(const gate_job& job, element_type compute) {
   constexpr std::size_t most_experts = 32;
-  return compute == element_type::float32 && job.expert_count() <= most_experts && job.gate.is_softmax() &&
-         job.gate.is_sparse() && !job.selected_only && !job.is_perturbed() && job.slopes.rows() <= 1;
+  return compute == element_type::float32 && job.expert_count() <= most_experts && job.is_softmax() &&
+         job.is_sparse() && !job.selected_only && !job.is_perturbed() && job.slopes.rows() <= 1;
 }
 
 inline gate_scratch plan_gate_scratch(const gate_job& job, element_type compute) {
@@ -68,28 +68,39 @@ inline std::size_t tokens_per_chunk(std::size_t tokens) {
   return std::max(least, (each + tile - 1) / tile * tile);
 }
 
-inline void add_chunks(const gate_job& job, std::size_t chunks, router_statistics& to) {
+// Adds chunks [begin, end).
+inline void add_chunks(const gate_job& job, std::size_t begin, std::size_t end, router_statistics& to) {
   const std::size_t n = job.expert_count();
-  for (std::size_t c = 0; c < chunks; ++c) {
+  for (std::size_t c = begin; c < end; ++c) {
     const std::int64_t* const counters = job.counters + c * (n + 2);
     for (std::size_t e = 0; e < n; ++e) to.assignments[e] += counters[e];
     to.tokens += counters[n];
     to.bad_rows += counters[n + 1];
-    if (!job.sums_probabilities) continue;
+    if (to.probability_sums.empty()) continue;
     const double* const sums = job.sums + c * (n + 1);
     for (std::size_t e = 0; e < n; ++e) to.probability_sums[e] += sums[e];
     to.squared_log_sum_exp += sums[n];
   }
 }
 
-inline gate_job job_of(const gate_parameters& gate, const input_matrix& logits) {
+inline void add_counts(const gate_job& job, const gate_options& options) {
+  const std::size_t each = job.chunks_per_sequence();
+  if (options.statistics != nullptr) add_chunks(job, 0, job.sequences() * each, *options.statistics);
+  for (std::size_t s = 0; options.sequences != nullptr && s < job.sequences(); ++s) {
+    router_statistics row = (*options.sequences)[s];
+    add_chunks(job, s * each, (s + 1) * each, row);
+    options.sequences->tokens[s] = row.tokens;
+  }
+}
+
+inline gate_job job_of(const top_k_gate& gate, const input_matrix& logits) {
   gate_job job;
   job.gate = gate;
   job.logits = logits;
   return job;
 }
 
-DISTILL_INLINE void route(const gate_parameters& gate, const char* function, const input_matrix& logits,
+DISTILL_INLINE void route(const top_k_gate& gate, const char* function, const input_matrix& logits,
                           const matrix_view<std::int32_t>& experts, const output_matrix& weights, bool replay,
                           const gate_options& options) {
   gate_job job = job_of(gate, logits);
@@ -101,14 +112,17 @@ DISTILL_INLINE void route(const gate_parameters& gate, const char* function, con
   job.noise_deviation = options.noise_deviation;
   check_route(function, job, options);
   if (job.tokens() == 0) return;
-  job.counts = options.statistics != nullptr;
-  job.sums_probabilities = job.counts && !options.statistics->probability_sums.empty();
+  const bool by_sequence = options.sequences != nullptr;
+  job.counts = by_sequence || options.statistics != nullptr;
+  job.sums_probabilities = (by_sequence && options.sequences->probability_sums.rows() > 0) ||
+                           (options.statistics != nullptr && !options.statistics->probability_sums.empty());
   const bool in_double = logits.type == element_type::float64;
   const element_type compute = in_double ? element_type::float64 : element_type::float32;
   job.across_tokens = routes_across_tokens(job, compute);
   job.scratch = plan_gate_scratch(job, compute);
+  job.sequence = by_sequence ? job.tokens() / options.sequences->sequences() : job.tokens();
   job.chunk = tokens_per_chunk(job.tokens());
-  const std::size_t chunks = (job.tokens() + job.chunk - 1) / job.chunk, n = job.expert_count();
+  const std::size_t chunks = job.sequences() * job.chunks_per_sequence(), n = job.expert_count();
   const row_blocks blocks(options.executor, chunks, job.chunk * n * size_of(logits.type));
   const std::size_t counter_bytes =
       job.counts ? round_up_to_line(chunks * (n + 2) * sizeof(std::int64_t)) : 0;
@@ -124,11 +138,11 @@ DISTILL_INLINE void route(const gate_parameters& gate, const char* function, con
              [&](std::size_t begin, std::size_t end, void* scratch) {
                in_double ? route_double(job, begin, end, scratch) : route_float(job, begin, end, scratch);
              });
-  if (job.counts) add_chunks(job, chunks, *options.statistics);
+  add_counts(job, options);
 }
 
-DISTILL_INLINE void route_backward(const gate_parameters& gate, const char* function,
-                                   const input_matrix& logits, const matrix_view<const std::int32_t>& experts,
+DISTILL_INLINE void route_backward(const top_k_gate& gate, const char* function, const input_matrix& logits,
+                                   const matrix_view<const std::int32_t>& experts,
                                    const input_matrix& weight_gradient, const output_matrix& gradient,
                                    bool selected_only, const gate_backward_options& options) {
   gate_job job = job_of(gate, logits);

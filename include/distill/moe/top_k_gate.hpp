@@ -1,11 +1,28 @@
 #pragma once
 
-#include <distill/moe/gate_job.hpp>
+#include <distill/moe/gate_options.hpp>
+#include <distill/moe/gate_scoring.hpp>
+#include <distill/moe/routing.hpp>
+#include <distill/view/untyped_matrix.hpp>
 #include <distill/view/written_to.hpp>
 #include <type_traits>
 #include <utility>
 
 namespace distill::inline DISTILL_ABI {
+
+struct top_k_gate;
+
+namespace detail {
+
+/// Checks the arguments and runs the tokens.
+void route(const top_k_gate& gate, const char* function, const input_matrix& logits,
+           const matrix_view<std::int32_t>& experts, const output_matrix& weights, bool replay,
+           const gate_options& options);
+void route_backward(const top_k_gate& gate, const char* function, const input_matrix& logits,
+                    const matrix_view<const std::int32_t>& experts, const input_matrix& weight_gradient,
+                    const output_matrix& gradient, bool selected_only, const gate_backward_options& options);
+
+}  // namespace detail
 
 /// In the weight gradient's place: the loss does not depend on the weights, only on the router's
 /// probabilities.
@@ -69,8 +86,8 @@ struct top_k_gate {
   template <class Logits, class Weight, class WeightGradient, class Gradient>
   void backward(Logits&& logits, const routing<Weight>& of, WeightGradient&& weight_gradient,
                 Gradient&& gradient, const gate_backward_options& options = {}) const {
-    detail::route_backward(parameters(), "top_k_gate::backward", as_view(std::forward<Logits>(logits)),
-                           of.experts, gradient_of(std::forward<WeightGradient>(weight_gradient)),
+    detail::route_backward(*this, "top_k_gate::backward", as_view(std::forward<Logits>(logits)), of.experts,
+                           gradient_of(std::forward<WeightGradient>(weight_gradient)),
                            detail::written_to(std::forward<Gradient>(gradient)), false, options);
   }
 
@@ -79,17 +96,12 @@ struct top_k_gate {
   template <class Logits, class Weight, class WeightGradient, class Gradient>
   void backward_selected(Logits&& logits, const routing<Weight>& of, WeightGradient&& weight_gradient,
                          Gradient&& selected_gradient, const gate_backward_options& options = {}) const {
-    detail::route_backward(parameters(), "top_k_gate::backward_selected",
-                           as_view(std::forward<Logits>(logits)), of.experts,
-                           gradient_of(std::forward<WeightGradient>(weight_gradient)),
+    detail::route_backward(*this, "top_k_gate::backward_selected", as_view(std::forward<Logits>(logits)),
+                           of.experts, gradient_of(std::forward<WeightGradient>(weight_gradient)),
                            detail::written_to(std::forward<Gradient>(selected_gradient)), true, options);
   }
 
  private:
-  detail::gate_parameters parameters() const {
-    return {k,      scoring,     renormalize, scaling_factor, expert_bias,
-            groups, kept_groups, group_score, jitter,         noise};
-  }
   template <class Logits, class Weight>
   void run(const char* function, Logits&& logits, const routing<Weight>& to, bool replayed,
            const gate_options& options) const {
@@ -97,7 +109,7 @@ struct top_k_gate {
     constexpr bool is_double = std::is_same_v<std::remove_const_t<typename decltype(view)::element>, double>;
     static_assert(is_double || std::is_same_v<Weight, float>,
                   "distill: routing weights are double for double logits only");
-    detail::route(parameters(), function, view, to.experts, to.weights, replayed, options);
+    detail::route(*this, function, view, to.experts, to.weights, replayed, options);
   }
   template <class X>
   static detail::input_matrix gradient_of(X&& x) {
@@ -109,3 +121,7 @@ struct top_k_gate {
 };
 
 }  // namespace distill::inline DISTILL_ABI
+
+#if defined(DISTILL_HEADER_ONLY)
+#include <distill/moe/gate_job.hpp>
+#endif

@@ -61,21 +61,21 @@ HWY_INLINE void PassThroughWeights(D d, const gate_job& job, const GateMemory<D>
   for (size_t s = 0; s < k; ++s) {
     const V w = hn::LoadU(d, m.weights + s * lanes);
     dot = hn::MulAdd(hn::LoadU(d, m.upstream + s * lanes), w, dot);
-    if (!job.gate.is_softmax())
+    if (!job.is_softmax())
       total = hn::Add(total, Score(d, job.gate.scoring, hn::LoadU(d, m.logits + s * lanes)));
   }
   const T scale = static_cast<T>(job.gate.scaling_factor);
   V mean = hn::Zero(d);  // Σ g v
-  if (job.gate.is_sparse() && (job.gate.is_softmax() || job.gate.renormalize)) {
+  if (job.is_sparse() && (job.is_softmax() || job.gate.renormalize)) {
     mean = scale == 0 ? hn::Zero(d) : hn::Div(dot, hn::Set(d, scale));
-    if (!job.gate.is_softmax())  // a sum of scores held at the smallest number does not move
+    if (!job.is_softmax())  // a sum of scores held at the smallest number does not move
       mean = hn::IfThenElse(hn::Lt(total, hn::Set(d, std::numeric_limits<T>::min())), hn::Zero(d), mean);
   }
-  if (!job.gate.is_sparse()) hn::Store(hn::Neg(dot), d, dense.shift);
+  if (!job.is_sparse()) hn::Store(hn::Neg(dot), d, dense.shift);
   for (size_t s = 0; s < k; ++s) {
     const V w = hn::LoadU(d, m.weights + s * lanes), g = hn::LoadU(d, m.upstream + s * lanes);
     V out = hn::Mul(w, hn::Sub(g, mean));
-    if (!job.gate.is_softmax())
+    if (!job.is_softmax())
       out = hn::Mul(out, LogarithmicSlope(d, job.gate.scoring, hn::LoadU(d, m.logits + s * lanes)));
     hn::StoreU(out, d, m.upstream + s * lanes);
   }
@@ -146,7 +146,7 @@ HWY_INLINE void FinishDenseRow(D d, const gate_job& job, DenseRow<D> row, bool i
     row.slopes = nullptr;
   else
     row.shift += static_cast<T>(2 * job.z_loss * static_cast<double>(log_sum));
-  const bool softmax_slopes = job.gate.is_softmax() && row.slopes != nullptr;
+  const bool softmax_slopes = job.is_softmax() && row.slopes != nullptr;
   const T* const slopes = row.slopes;
   row.slopes = softmax_slopes ? slopes : nullptr;
   if (softmax_slopes || row.shift != 0)
@@ -323,7 +323,7 @@ HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, s
   const size_t lanes = hn::Lanes(d), n = job.expert_count(), k = job.gate.k;
   const bool has_slopes = job.slopes.rows() > 0;
   const bool has_weights = job.weight_gradient.data != nullptr;
-  const bool is_dense = has_slopes || job.z_loss != 0 || (has_weights && !job.gate.is_sparse());
+  const bool is_dense = has_slopes || job.z_loss != 0 || (has_weights && !job.is_sparse());
   TokenRows<D> rows;
   rows.Load(d, job, m, token, count);
   TokenSums<T> sums;

@@ -30,7 +30,7 @@ inline bool GroupsInTiles([[maybe_unused]] const gate_job& job) {
   return false;
 #else
   const size_t size = job.expert_count() / job.gate.groups;
-  return job.gate.has_groups() && job.gate.groups % 4 == 0 && job.gate.groups <= kMostTileGroups &&
+  return job.has_groups() && job.gate.groups % 4 == 0 && job.gate.groups <= kMostTileGroups &&
          size % kGroupUnit == 0 && LargestInScore(job, size) <= 2;
 #endif
 }

@@ -53,7 +53,7 @@ HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const
   hn::Store(maximum, d, sums.maximum);
   hn::Store(sum, d, sums.sum);
   if (!job.sums_probabilities || included == 0) return;
-  if (!job.gate.is_softmax()) {
+  if (!job.is_softmax()) {
     sum = hn::Zero(d);
     for (size_t e = 0; e < n; ++e) {
       const V s = Score(d, job.gate.scoring, Finite(d, tile.Class(d, e)));
@@ -76,12 +76,12 @@ HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const R
                        bool included, TokenSums<Real<D>>& sums) {
   using T = Real<D>;
   const size_t n = job.expert_count();
-  const bool is_known = !job.replay && !job.gate.needs_scores();
+  const bool is_known = !job.replay && !job.needs_scores();
   const T maximum = is_known ? m.logits[lane] : RowMaximum(d, row, n);
   double sum = ExponentiateRow(d, row, n, maximum, m.exponentials);
   sums.Set(lane, maximum, sum);
   if (!job.sums_probabilities || !included) return;
-  if (!job.gate.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, m.exponentials);
+  if (!job.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, m.exponentials);
   const auto factor =
       hn::Set(d, static_cast<T>(1 / HWY_MAX(sum, static_cast<double>(std::numeric_limits<T>::min()))));
   for (size_t j = 0; j < n; j += hn::Lanes(d))
@@ -95,7 +95,7 @@ HWY_INLINE void WeighTile(D d, const gate_job& job, const GateMemory<D>& m, cons
   using V = hn::Vec<D>;
   const size_t k = job.gate.k, lanes = hn::Lanes(d);
   const V scale = hn::Set(d, static_cast<T>(job.gate.scaling_factor));
-  if (!job.gate.is_sparse()) {
+  if (!job.is_sparse()) {
     const V maximum = hn::Load(d, sums.maximum);
     const V factor = hn::Div(scale, hn::Max(hn::Load(d, sums.sum), hn::Set(d, T{1})));
     for (size_t s = 0; s < k; ++s)
@@ -103,7 +103,7 @@ HWY_INLINE void WeighTile(D d, const gate_job& job, const GateMemory<D>& m, cons
                  m.weights + s * lanes);
     return;
   }
-  const bool is_softmax = job.gate.is_softmax();
+  const bool is_softmax = job.is_softmax();
   V maximum = hn::LoadU(d, m.logits);
   for (size_t s = 1; s < k && is_softmax; ++s) maximum = hn::Max(maximum, hn::LoadU(d, m.logits + s * lanes));
   LaneSums<D> wide(d);
@@ -295,7 +295,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
   if (!job.token_mask.empty())
     for (size_t r = 0; r < count; ++r)
       if (!job.is_counted(token + r)) counted &= ~(uint64_t{1} << r);
-  const bool wants_sums = job.sums_probabilities || !job.gate.is_sparse();
+  const bool wants_sums = job.sums_probabilities || !job.is_sparse();
   TokenSums<T> sums;
   if (job.across_tokens) {
     const auto tile = LoadRowTile(d, job.logits, token, count, m.tile, m.staging);
@@ -314,7 +314,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
     }
     for (size_t r = 0; r < count && wants_sums; ++r)
       if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], r, (finite >> r & 1) != 0, sums);
-    if (!job.replay && job.gate.needs_scores()) GatherLogits(d, job, m, rows);
+    if (!job.replay && job.needs_scores()) GatherLogits(d, job, m, rows);
   }
   if (job.sums_probabilities) sums.TakeLogarithms(d);
   WeighTile(d, job, m, sums);
@@ -334,7 +334,7 @@ HWY_INLINE void CarrySums(D d, const gate_job& job, const GateMemory<D>& m, cons
   m.ClearSums(job);
 }
 
-// Chunks [begin, end) of job.chunk tokens.
+// Chunks [begin, end).
 template <class T>
 inline void RouteChunks(const gate_job& job, size_t begin, size_t end, void* scratch) {
   const hn::ScalableTag<T> d;
@@ -343,11 +343,11 @@ inline void RouteChunks(const gate_job& job, size_t begin, size_t end, void* scr
   m.FillBias(job);
   for (size_t c = begin; c < end; ++c) {
     const ChunkCounters chunk(job, c);
-    const size_t last = HWY_MIN(job.tokens(), (c + 1) * job.chunk);
+    const size_t first = job.chunk_begin(c), last = job.chunk_end(c);
     if (job.sums_probabilities) m.ClearSums(job);
-    for (size_t token = c * job.chunk; token < last; token += lanes) {
+    for (size_t token = first; token < last; token += lanes) {
       RouteTile(d, job, m, token, HWY_MIN(lanes, last - token), chunk);
-      const size_t done = token + lanes - c * job.chunk;
+      const size_t done = token + lanes - first;
       if (job.sums_probabilities && (done % tokens_per_carry == 0 || token + lanes >= last))
         CarrySums(d, job, m, chunk);
     }

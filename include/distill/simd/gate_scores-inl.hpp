@@ -253,7 +253,7 @@ HWY_INLINE const Real<D>* ScoresOfChoice(D d, const gate_job& job, const Real<D>
                                          Real<D>& factor) {
   const size_t n = job.expert_count();
   factor = 1;
-  if (!job.gate.needs_scores() || job.gate.scoring == gate_scoring::top_k_then_softmax) return row;
+  if (!job.needs_scores() || job.gate.scoring == gate_scoring::top_k_then_softmax) return row;
   if (job.gate.scoring == gate_scoring::softmax_then_top_k)
     factor = static_cast<Real<D>>(1 / ExponentiateRow(d, row, n, RowMaximum(d, row, n), out));
   else if (job.gate.scoring == gate_scoring::sigmoid)
@@ -276,7 +276,7 @@ HWY_INLINE void PrepareChoice(D d, const gate_job& job, const Real<D>* row, cons
       const auto score = SigmoidOfChoice(d, Finite(d, hn::LoadU(d, row + j)));
       hn::StoreU(Finite(d, hn::Add(score, hn::LoadU(d, bias + j))), d, out + j);
     }
-    if (job.gate.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
+    if (job.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
     return;
   }
   T factor;
@@ -288,7 +288,7 @@ HWY_INLINE void PrepareChoice(D d, const gate_job& job, const Real<D>* row, cons
     if (n - j < hn::Lanes(d)) v = hn::IfThenElse(hn::FirstN(d, n - j), v, hn::Neg(hn::Inf(d)));
     hn::StoreU(v, d, out + j);
   }
-  if (job.gate.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
+  if (job.has_groups() && !groups_later) KeepBestGroups(d, job, out, spare, s, sorted);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

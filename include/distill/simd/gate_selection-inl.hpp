@@ -305,7 +305,7 @@ HWY_NOINLINE void SelectCandidates(D d, const gate_job& job, const GateMemory<D>
 template <class D>
 HWY_INLINE void SelectRows(D d, const gate_job& job, const GateMemory<D>& m, const TokenRows<D>& rows) {
   using T = Real<D>;
-  const bool is_prepared = job.gate.needs_scores() || job.gate.has_groups();
+  const bool is_prepared = job.needs_scores() || job.has_groups();
   const bool has_candidates = sizeof(T) == 4 && HWY_TARGET != HWY_SCALAR && job.gate.k <= kMostInserted;
   const bool groups_later = has_candidates && GroupsInTiles(job);
   const T* choice[HWY_MAX_BYTES / sizeof(T)];
