@@ -3,7 +3,7 @@
 #define HWY_TARGET_INCLUDE "teacher_statistics_rows.cpp"
 #include <hwy/foreach_target.h>
 // after foreach_target
-#include <distill/simd/teacher_statistics-inl.hpp>
+#include <distill/simd/teacher_statistics_rows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {

@@ -46,7 +46,7 @@ class MixedRows {
 
  public:
   MixedRows(const mixing_job& job, T* HWY_RESTRICT scratch)
-      : job_(job), scratch_(scratch), n_(job.classes()), scale_(ExponentScale<T>(job.temperature)) {}
+      : job_(job), scratch_(scratch), n_(job.classes()), scale_(Log2eOver<T>(job.temperature)) {}
 
   void OneRow(size_t row) {
     const teacher_shares shares = shares_of_row(job_, row);
@@ -117,17 +117,13 @@ class MixedRows {
       sums[0] = hn::Add(sums[0], Exp2Fast(d, hn::Mul(hn::Sub(mean(j, count), reference), scale)));
     });
     if (!IsInRange<T>(static_cast<double>(maximum), job_.temperature) || !std::isfinite(total)) return false;
-    const V factor = hn::Set(d, ScaleOfLogits()), log_total = hn::Set(d, static_cast<T>(std::log(total)));
+    const V factor = hn::Set(d, InverseOf<T>(job_.temperature)),
+            log_total = hn::Set(d, static_cast<T>(std::log(total)));
     for (size_t j = 0; j < n_; j += lanes) {
       const size_t count = HWY_MIN(lanes, n_ - j);
       StoreFirst(d, hn::MulSub(hn::Sub(mean(j, count), reference), factor, log_total), out + j, count);
     }
     return true;
-  }
-
-  T ScaleOfLogits() const {
-    constexpr double most = sizeof(T) == 4 ? 3e38 : 1e308, least = sizeof(T) == 4 ? 1e-37 : 1e-307;
-    return static_cast<T>(HWY_MAX(least, HWY_MIN(most, 1 / job_.temperature)));
   }
 
   // ---- probabilities
@@ -207,13 +203,6 @@ class MixedRows {
   const size_t n_;
   const T scale_;
 };
-
-template <class T>
-void MixingRows(const mixing_job& job, size_t begin, size_t end, void* scratch) {
-  MixedRows<std::remove_const_t<decltype(hn::ScalableTag<T>())>> rows(job, static_cast<T*>(scratch));
-  for (size_t row = begin; row < end; ++row) rows.OneRow(row);
-  RestoreX87();
-}
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

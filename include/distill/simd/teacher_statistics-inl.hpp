@@ -21,9 +21,17 @@ using detail::row_sums;
 
 // Squares within this range have all their digits in the compute type.
 template <class T>
+inline constexpr double kLeastTrusted = sizeof(T) == 4 ? 1e-26 : 1e-280;
+template <class T>
+inline constexpr double kMostTrusted = sizeof(T) == 4 ? 1e30 : 1e280;
+template <class T>
 HWY_INLINE bool IsTrustedSquare(double square) {
-  constexpr double least = sizeof(T) == 4 ? 1e-26 : 1e-280, most = sizeof(T) == 4 ? 1e30 : 1e280;
-  return square > least && square < most;
+  return square > kLeastTrusted<T> && square < kMostTrusted<T>;
+}
+template <class T, class W>
+HWY_INLINE hn::Mask<W> IsTrustedSquareIn(W wide, hn::Vec<W> square) {
+  return hn::And(hn::Gt(square, hn::Set(wide, kLeastTrusted<T>)),
+                 hn::Lt(square, hn::Set(wide, kMostTrusted<T>)));
 }
 
 // The exponentials below the maximum are summed apart from those at it, so that a sure row keeps the digits
@@ -32,8 +40,7 @@ template <class D>
 HWY_NOINLINE void ExponentialSums(D d, const Real<D>* p, size_t n, double temperature, row_sums& out) {
   using T = Real<D>;
   using V = hn::Vec<D>;
-  const V maximum = hn::Set(d, static_cast<T>(out.maximum)),
-          scale = hn::Set(d, ExponentScale<T>(temperature));
+  const V maximum = hn::Set(d, static_cast<T>(out.maximum)), scale = hn::Set(d, Log2eOver<T>(temperature));
   const V one = hn::Set(d, T{1});
   double totals[3];
   SumRow<3>(d, n, totals, [&](size_t j, size_t count, V* sums) HWY_ATTR {
@@ -112,19 +119,6 @@ HWY_INLINE bool SumsOfRow(D d, const row_statistics_job& job, const Real<D>* p, 
   return std::isfinite(out.rest + out.weighted + out.mean + out.deviation + out.length);
 }
 
-template <class T>
-void RowStatisticsRows(const row_statistics_job& job, size_t begin, size_t end, void* scratch) {
-  const hn::ScalableTag<T> d;
-  T* const copy = static_cast<T*>(scratch);
-  for (size_t row = begin; row < end; ++row) {
-    row_sums sums;
-    if (!job.is_masked(row) && !SumsOfRow(d, job, RowAs<T>(job.logits, row, copy), sums))
-      sums = resolve_row_sums(job, row);
-    write_row_statistics(job, row, sums);
-  }
-  RestoreX87();
-}
-
 // ---- pairs of rows
 
 template <class D>
@@ -138,7 +132,7 @@ template <class D>
 HWY_NOINLINE ExponentialRow<D> Exponentiated(D d, const Real<D>* p, size_t n, double temperature) {
   using T = Real<D>;
   using V = hn::Vec<D>;
-  ExponentialRow<D> row{p, MaximumOfRow(d, p, n), ExponentScale<T>(temperature), 0};
+  ExponentialRow<D> row{p, MaximumOfRow(d, p, n), Log2eOver<T>(temperature), 0};
   const V maximum = hn::Set(d, row.maximum), scale = hn::Set(d, row.scale);
   SumRow<1>(d, n, &row.total, [&](size_t j, size_t count, V* sums) HWY_ATTR {
     const V z = LoadLogitsFirst(d, p + j, count);
@@ -201,28 +195,6 @@ HWY_NOINLINE double CosineDistanceOfRows(D d, size_t n, const Real<D>* student, 
     sums[0] = hn::MulAdd(difference, difference, sums[0]);
   });
   return square / (2 * squares[0]);
-}
-
-template <class T>
-void RowComparisonRows(const row_comparison_job& job, size_t begin, size_t end, void* scratch) {
-  const hn::ScalableTag<T> d;
-  const auto copy = [&](int index) {
-    return index < 0 ? nullptr : static_cast<T*>(scratch) + static_cast<size_t>(index) * job.pitch;
-  };
-  for (size_t row = begin; row < end; ++row) {
-    double divergence = 0, distance = 0;
-    if (!job.is_masked(row)) {
-      const T* const student = RowAs<T>(job.student, row, copy(job.student_copy));
-      const T* const teacher = RowAs<T>(job.teacher, row, copy(job.teacher_copy));
-      if (!job.divergence.empty()) divergence = DivergenceOfRows(d, job, student, teacher);
-      if (!job.cosine_distance.empty()) distance = CosineDistanceOfRows(d, job.classes(), student, teacher);
-      if (!std::isfinite(divergence)) divergence = resolve_divergence(job, row);
-      if (!std::isfinite(distance)) distance = resolve_cosine_distance(job, row);
-    }
-    if (!job.divergence.empty()) job.divergence[row] = divergence;
-    if (!job.cosine_distance.empty()) job.cosine_distance[row] = distance;
-  }
-  RestoreX87();
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

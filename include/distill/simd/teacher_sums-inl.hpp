@@ -20,17 +20,25 @@ inline constexpr T kLeastExponent = sizeof(T) == 4 ? -160 : -1100;
 
 // log2(e) / T in the compute type, kept finite and above 0.
 template <class T>
-HWY_INLINE T ExponentScale(double temperature) {
+HWY_INLINE T Log2eOver(double temperature) {
   constexpr double most = sizeof(T) == 4 ? 3e38 : 1e308, least = sizeof(T) == 4 ? 1e-37 : 1e-307;
   return static_cast<T>(HWY_MAX(least, HWY_MIN(most, kLog2e / temperature)));
 }
 
+// 1 / T likewise.
+template <class T>
+HWY_INLINE T InverseOf(double temperature) {
+  constexpr double most = sizeof(T) == 4 ? 3e38 : 1e308, least = sizeof(T) == 4 ? 1e-37 : 1e-307;
+  return static_cast<T>(HWY_MAX(least, HWY_MIN(most, 1 / temperature)));
+}
+
 // Whether distances from the maximum, over the temperature, neither overflow nor vanish; false for NaN.
 template <class T>
+inline constexpr double kMostLogit = sizeof(T) == 4 ? 1e37 : 1e307;
+template <class T>
 HWY_INLINE bool IsInRange(double maximum, double temperature) {
-  constexpr double most_logit = sizeof(T) == 4 ? 1e37 : 1e307,
-                   most_temperature = sizeof(T) == 4 ? 1e30 : 1e300;
-  return maximum >= -most_logit && maximum <= most_logit && temperature <= most_temperature;
+  constexpr double most_temperature = sizeof(T) == 4 ? 1e30 : 1e300;
+  return maximum >= -kMostLogit<T> && maximum <= kMostLogit<T> && temperature <= most_temperature;
 }
 
 // Beyond the end of a row: -inf.

@@ -144,9 +144,19 @@ inline scratch_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
   const bool is_mean = job.kind != mixing_kind::divergences;
   bool in_double = is_mean && job.output.type == element_type::float64;
   std::size_t bytes_per_row = 0;
+  bool all_strided = true;
   for (std::size_t i = 0; i < job.teachers.size(); ++i) {
     in_double = in_double || job.teachers[i].type == element_type::float64;
+    all_strided = all_strided && is_strided_row(job.teachers[i]);
     bytes_per_row += job.classes() * size_of(job.teachers[i].type);
+  }
+  // Tiles of several teachers fill the first-level cache sooner, and logits repay no transposition.
+  const std::size_t most_classes = most_classes_per_lane / (job.kind == mixing_kind::logits ? 8 : 2);
+  job.across_rows = job.classes() <= most_classes || all_strided;
+  if (job.across_rows) {
+    job.copy_count = static_cast<int>(job.teachers.size()) + 2;
+    job.pitch = tile_elements(job.classes(), in_double);
+    return plan_rows(executor, job.rows(), bytes_per_row, job.copy_count, job.pitch, in_double);
   }
   for (std::size_t i = 0; i < job.teachers.size(); ++i)
     job.copies[i] = is_row_in_place(job.teachers[i], in_double) ? -1 : job.copy_count++;
@@ -198,7 +208,7 @@ DISTILL_INLINE void evaluate_mixing(mixing_kind kind, const teacher_list& teache
 }  // namespace distill::inline DISTILL_ABI::detail
 
 #if defined(DISTILL_HEADER_ONLY)
-#include <distill/simd/teacher_mixing-inl.hpp>
+#include <distill/simd/teacher_mixing_lanes-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 

@@ -27,7 +27,8 @@ struct mixing_job {
   // Scratch rows of the compute type, by index; -1: none.
   std::array<int, teacher_list::capacity> copies = {};
   int output_copy = -1, copy_count = 0;
-  std::size_t pitch = 0;  // elements from one to the next
+  bool across_rows = false;  // one row per lane: tiles take the place of the rows
+  std::size_t pitch = 0;     // elements from one to the next
 
   std::size_t rows() const { return teachers[0].rows; }
   std::size_t classes() const { return teachers[0].columns; }

@@ -90,16 +90,26 @@ DISTILL_INLINE void write_row_statistics(const row_statistics_job& job, std::siz
 // Decides what the job copies to scratch.
 inline scratch_plan plan_row_statistics(row_statistics_job& job, const executor_ref& executor) {
   const bool in_double = job.logits.type == element_type::float64;
-  job.pitch = padded_row(job.classes(), in_double);
-  return plan_rows(executor, job.rows(), job.classes() * size_of(job.logits.type),
-                   is_row_in_place(job.logits, in_double) ? 0 : 1, job.pitch, in_double);
+  job.across_rows = job.classes() <= most_classes_per_lane || is_strided_row(job.logits);
+  job.pitch =
+      job.across_rows ? tile_elements(job.classes(), in_double) : padded_row(job.classes(), in_double);
+  const int copies = job.across_rows ? 2 : is_row_in_place(job.logits, in_double) ? 0 : 1;
+  return plan_rows(executor, job.rows(), job.classes() * size_of(job.logits.type), copies, job.pitch,
+                   in_double);
 }
 inline scratch_plan plan_row_comparison(row_comparison_job& job, const executor_ref& executor) {
   const bool in_double =
       job.student.type == element_type::float64 || job.teacher.type == element_type::float64;
-  job.student_copy = is_row_in_place(job.student, in_double) ? -1 : job.copies++;
-  job.teacher_copy = is_row_in_place(job.teacher, in_double) ? -1 : job.copies++;
-  job.pitch = padded_row(job.classes(), in_double);
+  job.across_rows =
+      job.classes() <= most_classes_per_lane || (is_strided_row(job.student) && is_strided_row(job.teacher));
+  if (job.across_rows) {
+    job.copies = 3;
+    job.pitch = tile_elements(job.classes(), in_double);
+  } else {
+    job.student_copy = is_row_in_place(job.student, in_double) ? -1 : job.copies++;
+    job.teacher_copy = is_row_in_place(job.teacher, in_double) ? -1 : job.copies++;
+    job.pitch = padded_row(job.classes(), in_double);
+  }
   return plan_rows(executor, job.rows(),
                    job.classes() * (size_of(job.student.type) + size_of(job.teacher.type)), job.copies,
                    job.pitch, in_double);
@@ -139,7 +149,7 @@ DISTILL_INLINE void evaluate_row_comparison(const char* name, row_comparison_job
 }  // namespace distill::inline DISTILL_ABI::detail
 
 #if defined(DISTILL_HEADER_ONLY)
-#include <distill/simd/teacher_statistics-inl.hpp>
+#include <distill/simd/teacher_statistics_rows-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
 

@@ -21,8 +21,9 @@ struct row_statistics_job {
   vector_view<double> log_sum_exp, entropy, largest_probability, label_log_probability, other_probability,
       mean, deviation, length;
   vector_view<std::int64_t> largest_class;
-  bool unbiased = false;  // the squared deviation is divided by one less
-  std::size_t pitch = 0;  // elements of a scratch row
+  bool unbiased = false;     // the squared deviation is divided by one less
+  bool across_rows = false;  // one row per lane
+  std::size_t pitch = 0;     // elements of a scratch row or tile
 
   std::size_t rows() const { return logits.rows; }
   std::size_t classes() const { return logits.columns; }
@@ -61,6 +62,7 @@ struct row_comparison_job {
   vector_view<double> divergence, cosine_distance;
   // Scratch rows, by index, of rows that the kernels cannot use where they are; -1: none.
   int student_copy = -1, teacher_copy = -1, copies = 0;
+  bool across_rows = false;  // one row per lane, from tiles in scratch
   std::size_t pitch = 0;
 
   std::size_t rows() const { return student.rows; }

@@ -20,6 +20,17 @@ inline bool is_row_in_place(const input_matrix& m, bool in_double) {
   return m.type == compute && (m.column_stride == 1 || m.columns == 1);
 }
 
+// Up to so many classes, or where classes are the strided direction: one row per lane, tiles of rows in
+// scratch.
+inline constexpr std::size_t most_classes_per_lane = 256;
+inline bool is_strided_row(const input_matrix& m) {
+  constexpr std::size_t most_strided_classes = 1024;
+  return m.column_stride != 1 && m.row_stride == 1 && m.columns <= most_strided_classes;
+}
+inline std::size_t tile_elements(std::size_t columns, bool in_double) {
+  return columns * (widest_vector_bytes / (in_double ? sizeof(double) : sizeof(float)));
+}
+
 // Elements from one scratch row to the next.
 inline std::size_t padded_row(std::size_t columns, bool in_double) {
   const std::size_t lanes = widest_vector_bytes / (in_double ? sizeof(double) : sizeof(float));
