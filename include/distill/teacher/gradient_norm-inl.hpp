@@ -13,7 +13,7 @@ DISTILL_INLINE double evaluate_gradient_norm(const input_matrix& gradient,
   require_input("gradient_norm", "gradient", gradient);
   row_statistics_job job;
   job.logits = gradient;
-  const scratch_plan plan = plan_row_statistics(job, options.executor);
+  const row_plan plan = plan_row_statistics(job, options.executor);
   workspace own;
   const kept_and_scratch space(options.workspace != nullptr ? *options.workspace : own,
                                round_up_to_line(job.rows() * sizeof(double)), plan.bytes());

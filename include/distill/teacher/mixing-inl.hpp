@@ -5,7 +5,7 @@
 #include <cmath>
 #include <distill/teacher/mixing_check-inl.hpp>
 #include <distill/teacher/mixing_job.hpp>
-#include <distill/teacher/scratch_plan-inl.hpp>
+#include <distill/teacher/row_plan-inl.hpp>
 #include <distill/view/element_access-inl.hpp>
 #include <limits>
 
@@ -140,7 +140,7 @@ DISTILL_INLINE void resolve_mixed_row(const mixing_job& job, const teacher_share
 // ---- the walk over the rows
 
 // Decides what the job copies to scratch.
-inline scratch_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
+inline row_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
   const bool is_mean = job.kind != mixing_kind::divergences;
   bool in_double = is_mean && job.output.type == element_type::float64;
   std::size_t bytes_per_row = 0;
@@ -166,7 +166,7 @@ inline scratch_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
   return plan_rows(executor, job.rows(), bytes_per_row, job.copy_count, job.pitch, in_double);
 }
 
-inline void run_mixing(const mixing_job& job, const scratch_plan& plan, const executor_ref& executor,
+inline void run_mixing(const mixing_job& job, const row_plan& plan, const executor_ref& executor,
                        std::byte* scratch) {
   plan.blocks.run(executor, scratch, plan.slot_bytes, [&](std::size_t begin, std::size_t end, void* slot) {
     mixing_rows(job, plan.in_double, begin, end, slot);
@@ -199,7 +199,7 @@ DISTILL_INLINE void evaluate_mixing(mixing_kind kind, const teacher_list& teache
   const char* const name = name_of(kind);
   mixing_job job = checked_mixing_job(name, kind, teachers, output, temperature, options);
   check_mixed(name, job);
-  const scratch_plan plan = plan_mixing(job, options.executor);
+  const row_plan plan = plan_mixing(job, options.executor);
   workspace own;
   const kept_and_scratch space(options.workspace != nullptr ? *options.workspace : own, 0, plan.bytes());
   run_mixing(job, plan, options.executor, space.scratch);

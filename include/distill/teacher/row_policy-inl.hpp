@@ -84,8 +84,8 @@ DISTILL_INLINE void evaluate_row_weights(const row_policy& policy, const input_m
   check_policy(policy, student, teacher, options.row_weights);
   check_written(policy, "weights", weights, student, teacher, options.row_weights);
   workspace own;
-  const row_scores scores = score_rows(policy, student, teacher, options.row_weights, options.executor,
-                                       options.workspace != nullptr ? *options.workspace : own);
+  const row_scores scores = scores_of_rows(policy, student, teacher, options.row_weights, options.executor,
+                                           options.workspace != nullptr ? *options.workspace : own);
   for (std::size_t row = 0; row < student.rows; ++row)
     if (counts_row(policy, options.row_weights, row))
       scores.first[row] = score_of(policy, student.columns, scores, row);
@@ -107,8 +107,8 @@ DISTILL_INLINE void evaluate_balance_weights(const row_policy& policy, double fa
     throw layout_error(std::string(policy.name) +
                        ": reverse overlaps row_weights, which both need; use forward");
   workspace own;
-  const row_scores entropies = score_rows(policy, student, teacher, options.row_weights, options.executor,
-                                          options.workspace != nullptr ? *options.workspace : own);
+  const row_scores entropies = scores_of_rows(policy, student, teacher, options.row_weights, options.executor,
+                                              options.workspace != nullptr ? *options.workspace : own);
   for (std::size_t row = 0; row < student.rows; ++row) {
     if (!counts_row(policy, options.row_weights, row)) continue;
     const double teacher_entropy = entropies.first[row], student_entropy = entropies.second[row];
@@ -140,8 +140,8 @@ DISTILL_INLINE void evaluate_row_temperatures(const row_policy& policy, const te
   check_policy(policy, student, teacher, options.row_weights);
   check_written(policy, "temperatures", temperatures, student, teacher, options.row_weights);
   workspace own;
-  const row_scores scores = score_rows(policy, student, teacher, options.row_weights, options.executor,
-                                       options.workspace != nullptr ? *options.workspace : own);
+  const row_scores scores = scores_of_rows(policy, student, teacher, options.row_weights, options.executor,
+                                           options.workspace != nullptr ? *options.workspace : own);
   const auto counts = [&](std::size_t row) { return counts_row(policy, options.row_weights, row); };
   for (std::size_t row = 0; row < student.rows; ++row)
     if (counts(row)) scores.first[row] = score_of(policy, student.columns, scores, row);

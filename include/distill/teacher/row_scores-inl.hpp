@@ -94,9 +94,9 @@ inline bool counts_row(const row_policy& policy, const vector_view<const float>&
 }
 
 // Measures every row that is not masked, in the first bytes of the workspace.
-inline row_scores score_rows(const row_policy& policy, const input_matrix& student,
-                             const input_matrix& teacher, const vector_view<const float>& row_weights,
-                             const executor_ref& executor, workspace& memory) {
+inline row_scores scores_of_rows(const row_policy& policy, const input_matrix& student,
+                                 const input_matrix& teacher, const vector_view<const float>& row_weights,
+                                 const executor_ref& executor, workspace& memory) {
   row_measurement measured;
   for (const auto& [job, logits] :
        {std::pair{&measured.student, &student}, std::pair{&measured.teacher, &teacher}}) {

@@ -4,9 +4,9 @@
 
 #include <cmath>
 #include <distill/teacher/memory_check-inl.hpp>
+#include <distill/teacher/row_plan-inl.hpp>
 #include <distill/teacher/row_statistics_job.hpp>
 #include <distill/teacher/row_sums-inl.hpp>
-#include <distill/teacher/scratch_plan-inl.hpp>
 #include <distill/view/element_access-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
@@ -88,7 +88,7 @@ DISTILL_INLINE void write_row_statistics(const row_statistics_job& job, std::siz
 // ---- the walk over the rows
 
 // Decides what the job copies to scratch.
-inline scratch_plan plan_row_statistics(row_statistics_job& job, const executor_ref& executor) {
+inline row_plan plan_row_statistics(row_statistics_job& job, const executor_ref& executor) {
   const bool in_double = job.logits.type == element_type::float64;
   job.across_rows = job.classes() <= most_classes_per_lane || is_strided_row(job.logits);
   job.pitch =
@@ -97,7 +97,7 @@ inline scratch_plan plan_row_statistics(row_statistics_job& job, const executor_
   return plan_rows(executor, job.rows(), job.classes() * size_of(job.logits.type), copies, job.pitch,
                    in_double);
 }
-inline scratch_plan plan_row_comparison(row_comparison_job& job, const executor_ref& executor) {
+inline row_plan plan_row_comparison(row_comparison_job& job, const executor_ref& executor) {
   const bool in_double =
       job.student.type == element_type::float64 || job.teacher.type == element_type::float64;
   job.across_rows =
@@ -115,13 +115,13 @@ inline scratch_plan plan_row_comparison(row_comparison_job& job, const executor_
                    job.pitch, in_double);
 }
 
-inline void run_row_statistics(const row_statistics_job& job, const scratch_plan& plan,
+inline void run_row_statistics(const row_statistics_job& job, const row_plan& plan,
                                const executor_ref& executor, std::byte* scratch) {
   plan.blocks.run(executor, scratch, plan.slot_bytes, [&](std::size_t begin, std::size_t end, void* slot) {
     row_statistics_rows(job, plan.in_double, begin, end, slot);
   });
 }
-inline void run_row_comparison(const row_comparison_job& job, const scratch_plan& plan,
+inline void run_row_comparison(const row_comparison_job& job, const row_plan& plan,
                                const executor_ref& executor, std::byte* scratch) {
   plan.blocks.run(executor, scratch, plan.slot_bytes, [&](std::size_t begin, std::size_t end, void* slot) {
     row_comparison_rows(job, plan.in_double, begin, end, slot);
@@ -131,7 +131,7 @@ inline void run_row_comparison(const row_comparison_job& job, const scratch_plan
 DISTILL_INLINE void evaluate_row_statistics(const char* name, row_statistics_job& job,
                                             const executor_ref& executor, workspace* memory) {
   check_row_statistics(name, job);
-  const scratch_plan plan = plan_row_statistics(job, executor);
+  const row_plan plan = plan_row_statistics(job, executor);
   workspace own;
   const kept_and_scratch space(memory != nullptr ? *memory : own, 0, plan.bytes());
   run_row_statistics(job, plan, executor, space.scratch);
@@ -140,7 +140,7 @@ DISTILL_INLINE void evaluate_row_statistics(const char* name, row_statistics_job
 DISTILL_INLINE void evaluate_row_comparison(const char* name, row_comparison_job& job,
                                             const executor_ref& executor, workspace* memory) {
   check_row_comparison(name, job);
-  const scratch_plan plan = plan_row_comparison(job, executor);
+  const row_plan plan = plan_row_comparison(job, executor);
   workspace own;
   const kept_and_scratch space(memory != nullptr ? *memory : own, 0, plan.bytes());
   run_row_comparison(job, plan, executor, space.scratch);

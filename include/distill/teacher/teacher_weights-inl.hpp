@@ -74,7 +74,7 @@ inline double* score_teachers(teacher_score score, const teacher_policy& policy,
   auto* const scores = reinterpret_cast<double*>(space.kept);
   for (std::size_t i = 0; i < count; ++i) {
     row_statistics_job job = measure(i, scores);
-    const scratch_plan plan = plan_row_statistics(job, options.executor);
+    const row_plan plan = plan_row_statistics(job, options.executor);
     run_row_statistics(job, plan, options.executor, space.scratch);
   }
   for (std::size_t k = 0; k < rows * count; ++k) {
@@ -181,7 +181,7 @@ DISTILL_INLINE void weights_by_agreement::evaluate(const teacher_list& teachers,
   job.temperature = temperature;
   job.row_weights = options.row_weights;
   const std::size_t kept = detail::round_up_to_line(rows * count * sizeof(double));
-  const detail::scratch_plan plan = detail::plan_mixing(job, options.executor);
+  const detail::row_plan plan = detail::plan_mixing(job, options.executor);
   const detail::kept_and_scratch space(memory, kept, plan.bytes());
   auto* const scores = reinterpret_cast<double*>(space.kept);
   job.output = detail::output_matrix(matrix_view(scores, rows, count));

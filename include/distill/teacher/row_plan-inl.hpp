@@ -6,7 +6,7 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
-struct scratch_plan {
+struct row_plan {
   row_blocks blocks;
   std::size_t slot_bytes;
   bool in_double;
@@ -37,8 +37,8 @@ inline std::size_t padded_row(std::size_t columns, bool in_double) {
   return (columns + lanes - 1) / lanes * lanes;
 }
 
-inline scratch_plan plan_rows(const executor_ref& executor, std::size_t rows, std::size_t bytes_per_row,
-                              int copies, std::size_t pitch, bool in_double) {
+inline row_plan plan_rows(const executor_ref& executor, std::size_t rows, std::size_t bytes_per_row,
+                          int copies, std::size_t pitch, bool in_double) {
   const std::size_t element = in_double ? sizeof(double) : sizeof(float);
   return {row_blocks(executor, rows, bytes_per_row),
           round_up_to_line(static_cast<std::size_t>(copies) * pitch * element), in_double};
