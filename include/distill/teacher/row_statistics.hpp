@@ -95,7 +95,7 @@ struct row_comparison_options {
 /// a row has NaN or +inf or is all -inf. The angle leaves out classes where either logit is -inf; a row of
 /// zeros is at distance 1 from any other, and at 0 from another row of zeros; NaN and +inf give NaN.
 /// Accuracy: relative error of the divergence below 1e-5 for float and 16 bits, 1e-11 for double; of a
-/// distance D an error below 3e-7 sqrt(D) and 6e-16 sqrt(D) (`tests/teacher/row_comparison_test.cpp`):
+/// distance D an error below 3e-7 sqrt(D) and 1e-15 sqrt(D) (`tests/teacher/row_comparison_test.cpp`):
 /// neither is a difference of larger numbers.
 /// Cost: the divergence three passes and four exponentials per class, the distance two passes. The bits do
 /// not depend on the executor.
