@@ -127,7 +127,7 @@ TEST_CASE("mixing: what no probability could hold") {
 TEST_CASE("mixing: numbers at the ends of float") {
   std::vector<float> a = {3e38f, -3e38f, 1e38f}, b = {-3e38f, 3e38f, 3e38f}, out(3);
   for (const kind how : all_kinds)
-    for (const double temperature : {1e-30, 1.0, 1e20, 1e38}) {
+    for (const double temperature : {1e-30, 1.0, 1e38}) {
       mix(how, {matrix_view(a.data(), 1, 3), matrix_view(b.data(), 1, 3)}, matrix_view(out.data(), 1, 3),
           temperature);
       const teacher_oracle::row expected =

@@ -204,6 +204,21 @@ TEST_CASE("short rows: an entry asked for alone is the same, also where a row ha
   });
 }
 
+TEST_CASE("short rows: distances that float cannot hold, over a temperature") {
+  on_every_target([] {
+    const std::vector<float> z = {3e38f, -3e38f, 1}, t = {0, 1, 2};
+    std::vector<float> out(3);
+    const matrix_view one(z.data(), 1, 3);
+    for (const kind how : {kind::probabilities, kind::log_probabilities}) {
+      mix(how, {one, one}, matrix_view(out.data(), 1, 3), 1e20);
+      CHECK(out[1] == Approx(-6e18));
+    }
+    std::vector<double> divergence(1);
+    compare_rows(one, matrix_view(t.data(), 1, 3), {.divergence = divergence}, {.temperature = 1e20});
+    CHECK(divergence[0] == Approx(3e18));
+  });
+}
+
 TEST_CASE("short rows: what does not count is never read") {
   rows_on_pages masked, of_weight_0;
   std::vector<float> mask(rows, 1), weights(2 * rows, 1);

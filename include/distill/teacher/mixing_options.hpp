@@ -43,7 +43,8 @@ struct mixing_options {
   vector_view<const float> row_weights = {};
   executor_ref executor = {};
   /// Scratch kept between calls; without one the call allocates its own, once: per thread a row of the
-  /// compute type for each teacher, and for the output, that is strided or of another type.
+  /// compute type for each teacher, and for the output, that is strided or of another type; where there are
+  /// few classes, or classes are the strided direction, 64 bytes a class for each teacher and two more.
   distill::workspace* workspace = nullptr;
 };
 

@@ -30,8 +30,9 @@ struct row_statistics_options {
   /// [rows]; a row of weight 0 is never read, its entries are 0. Empty: every row counts.
   vector_view<const float> row_weights = {};
   executor_ref executor = {};
-  /// Scratch kept between calls; without one the call allocates its own, once: a row of the compute type per
-  /// thread where rows are strided or 16 bits wide, otherwise nothing.
+  /// Scratch kept between calls; without one the call allocates its own, once, per thread: 128 bytes a class up
+  /// to 256 classes, or where classes are the strided direction; a row of the compute type where rows are
+  /// strided or 16 bits wide; otherwise nothing.
   distill::workspace* workspace = nullptr;
 };
 
@@ -81,8 +82,9 @@ struct row_comparison_options {
   double temperature = 1;
   vector_view<const float> row_weights = {};  ///< as in row_statistics_options
   executor_ref executor = {};
-  /// Scratch kept between calls; without one the call allocates its own: two rows of the compute type per
-  /// thread where rows are strided or of another type.
+  /// Scratch kept between calls; without one the call allocates its own, per thread: 192 bytes a class up to
+  /// 256 classes, or where classes are the strided direction; two rows of the compute type where rows are
+  /// strided or of another type.
   distill::workspace* workspace = nullptr;
 };
 
