@@ -167,6 +167,14 @@ TEST_CASE("states") {
         "2 defects\nhas_previous_loss: must be true or false, got a number\ninterpolation: must be in [0, "
         "1], got 2");
   CHECK(message_of<ctkd_state>(R"({"version": 1, "epoch": -1})") == "1 defect\nepoch: must be >= 0, got -1");
+  CHECK(message_of<gradient_balance_state>(
+            R"({"version": 1, "terms": 9, "norms": [1, -2, 0, 0, 0, 0, 0, 0], "progress": [1]})") ==
+        "3 defects\nprogress: must have 8 entries, has 1\nterms: must be <= 8, got 9\nnorms[1]: must be >= 0 "
+        "and finite, got -2");
+  CHECK(message_of<gradient_balance_state>(
+            R"({"version": 1, "terms": -1, "norms": 3, "first_losses": ["a"]})") ==
+        "3 defects\nterms: must be >= 0, got -1\nnorms: must be an array, got a number\nfirst_losses: must "
+        "have 8 entries, has 1");
   CHECK(message_of<schedule>("\"x\"") == "1 defect\ndocument: must be a number or a schedule, got a string");
 }
 

@@ -43,6 +43,9 @@ TEST_CASE("curricula and states are the same after saving and loading") {
   check_round_trip(taid_state{
       .interpolation = 0.1 + 0.2, .momentum = -1e-300, .previous_loss = 5, .has_previous_loss = true});
   check_round_trip(ctkd_state{.parameter = -0.1, .epoch = 12});
+  check_round_trip(gradient_balance_state{});
+  check_round_trip(gradient_balance_state{
+      .terms = 3, .norms = {0.1 + 0.2, 1e-300, 4}, .first_losses = {5, 6, 1e300}, .progress = {0.5, 1, 0.1}});
 }
 
 TEST_CASE("a cursor saved as JSON goes on the same") {

@@ -16,7 +16,7 @@ declare -A may_include=(
   [moe]="version error view numeric execution loss"
   [schedule]="version error"
   [curriculum]="version error view schedule"
-  [teacher]="version error view numeric execution loss"
+  [teacher]="version error view numeric execution loss schedule"
   [simd]="version error view numeric"
 )
 # What kernels are told to do, in plain structs beside the functions they serve.

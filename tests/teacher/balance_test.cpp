@@ -130,6 +130,46 @@ TEST_CASE("gradient_balance refuses") {
   CHECK_THROWS_AS(balance.advance({}, {}), shape_error);
 }
 
+TEST_CASE("a balance's state lists all it remembers, and one that cannot be is refused") {
+  gradient_balance_state filled;
+  std::size_t doubles = 0;
+  std::apply(
+      [&](const auto&... p) {
+        const auto fill = [&](auto& member) {
+          if constexpr (std::is_arithmetic_v<std::remove_reference_t<decltype(member)>>)
+            member = 2;
+          else
+            for (double& entry : member) entry = static_cast<double>(++doubles);
+        };
+        (fill(filled.*p.member), ...);
+      },
+      gradient_balance_state::parameters());
+  CHECK(filled.terms == 2);
+  CHECK(doubles * sizeof(double) + sizeof(filled.terms) == sizeof(filled));
+
+  const gradient_balance balance;
+  const std::vector<double> two = {1, 2};
+  std::vector<double> written(2, 7);
+  const auto check_refused = [&](const gradient_balance_state& state, const std::string& message) {
+    CHECK_THROWS_WITH(balance.advance(state, two), message);
+    CHECK_THROWS_WITH(balance.coefficients(state, written), message);
+  };
+  check_refused({.terms = 9}, "gradient_balance: state.terms must be <= 8, got 9");
+  check_refused({.terms = 2, .norms = {1, -3}},
+                "gradient_balance: state.norms[1] must be >= 0 and finite, got -3");
+  check_refused({.terms = 2, .first_losses = {infinity, 0}},
+                "gradient_balance: state.first_losses[0] must be >= 0 and finite, got inf");
+  check_refused({.terms = 2, .progress = {0, NAN}},
+                "gradient_balance: state.progress[1] must be >= 0 and finite, got nan");
+  CHECK(written == std::vector<double>(2, 7));
+
+  // A loss that explodes leaves a state that can be gone on from.
+  const gradient_balance with_losses{.alpha = 1};
+  const std::vector<double> tiny = {1e-300, 1}, huge = {1e300, 1};
+  const gradient_balance_state state = with_losses.advance(with_losses.advance({}, two, tiny), two, huge);
+  CHECK(coefficients_of(with_losses, with_losses.advance(state, two, tiny), 2)[0] > 0);
+}
+
 TEST_CASE("the length of a gradient") {
   on_every_target([] {
     for (const std::size_t columns : sizes) {

@@ -4,6 +4,7 @@
 #include <distill/curriculum/cursor.hpp>
 #include <distill/schedule/ctkd.hpp>
 #include <distill/schedule/taid.hpp>
+#include <distill/teacher/balance.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,10 +29,12 @@ class json_error : public data_error {
   std::vector<curriculum_defect> defects_;
 };
 
-/// What can be saved as JSON: a curriculum, a schedule, and the states of cursor, taid and ctkd.
+/// What can be saved as JSON: a curriculum, a schedule, and the states of cursor, taid, ctkd and
+/// gradient_balance.
 template <class T>
-concept json_value = std::same_as<T, curriculum> || std::same_as<T, schedule> ||
-    std::same_as<T, cursor_state> || std::same_as<T, taid_state> || std::same_as<T, ctkd_state>;
+concept json_value =
+    std::same_as<T, curriculum> || std::same_as<T, schedule> || std::same_as<T, cursor_state> ||
+    std::same_as<T, taid_state> || std::same_as<T, ctkd_state> || std::same_as<T, gradient_balance_state>;
 
 /// Reads a value from JSON text: all of it, or nothing.
 ///

@@ -1,6 +1,7 @@
 // A JSON document to values. Every defect is kept with its place; a value that has one stays as it was.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/interop/json_text-inl.hpp>
@@ -34,6 +35,20 @@ class json_reader {
     }
     if (!json.is_number_integer()) return add_type(place, "an integer", json);
     value = json.get<std::int64_t>();
+  }
+  void read(const std::string& place, const json_document& json, std::size_t& value) {
+    std::int64_t number = 0;
+    read(place, json, number);
+    if (number < 0) return add(place, "must be >= 0, got " + std::to_string(number));
+    value = static_cast<std::size_t>(number);
+  }
+  template <std::size_t Count>
+  void read(const std::string& place, const json_document& json, std::array<double, Count>& values) {
+    if (!json.is_array()) return add_type(place, "an array", json);
+    if (json.size() != Count)
+      return add(place,
+                 "must have " + std::to_string(Count) + " entries, has " + std::to_string(json.size()));
+    for (std::size_t i = 0; i < Count; ++i) read(place_of(place, i), json[i], values[i]);
   }
   void read(const std::string& place, const json_document& json, bool& value) {
     if (!json.is_boolean()) return add_type(place, "true or false", json);
@@ -140,7 +155,9 @@ class json_reader {
   template <class T>
   void check_ranges_of(const std::string& place, const T& value) {
     const auto report = [&](std::string_view name, std::string_view expected, double got) {
-      add(place_of(place, name), "must be " + std::string(expected) + ", got " + text_of(got));
+      const std::string_view member = name.substr(0, name.find('['));  // then an entry's index
+      add(place_of(place, member) + std::string(name.substr(member.size())),
+          "must be " + std::string(expected) + ", got " + text_of(got));
     };
     check_ranges(value, report);
     if constexpr (requires { value.check_together(report); }) value.check_together(report);

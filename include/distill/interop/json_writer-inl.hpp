@@ -18,10 +18,15 @@ bool is_same(const T& a, const T& b) {
 struct json_writer {
   static json_document json_of(double value) { return value; }
   static json_document json_of(std::int64_t value) { return value; }
+  static json_document json_of(std::size_t value) { return value; }
   static json_document json_of(bool value) { return value; }
   static json_document json_of(const std::string& value) { return value; }
   static json_document json_of(const short_name& value) { return std::string(std::string_view(value)); }
 
+  template <std::size_t Count>
+  static json_document json_of(const std::array<double, Count>& values) {
+    return values;
+  }
   static json_document json_of(const schedule_points& points) {
     json_document json = json_document::array();
     for (const schedule_point& point : points)

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/teacher/balance.hpp>
+#include <limits>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -21,6 +22,12 @@ inline void check_gradient_balance(const gradient_balance& balance) {
   if (!(std::isfinite(balance.alpha) && balance.alpha >= 0))
     throw_parameter(name, "alpha", "finite and >= 0", text_of(balance.alpha));
   require_positive(name, "most", balance.most);
+}
+
+inline void check_state(const gradient_balance_state& state) {
+  state.check_together([](std::string_view what, std::string_view expected, double got) {
+    throw_parameter("gradient_balance", "state." + std::string(what), expected, text_of(got));
+  });
 }
 
 // False if a value is not finite; a negative one throws.
@@ -66,6 +73,7 @@ DISTILL_INLINE gradient_balance_state gradient_balance::advance(gradient_balance
                                                                 std::span<const double> norms,
                                                                 std::span<const double> losses) const {
   detail::check_gradient_balance(*this);
+  detail::check_state(state);
   detail::check_terms(*this, state, norms, losses);
   const bool norms_usable = detail::are_usable("norms", norms),
              losses_usable = detail::are_usable("losses", losses);
@@ -77,7 +85,8 @@ DISTILL_INLINE gradient_balance_state gradient_balance::advance(gradient_balance
     state.norms[i] = momentum * state.norms[i] + (1 - momentum) * norms[i];
     if (losses.empty()) continue;
     if (is_first) state.first_losses[i] = losses[i];
-    state.progress[i] = state.first_losses[i] > 0 ? losses[i] / state.first_losses[i] : 1;
+    const double progress = state.first_losses[i] > 0 ? losses[i] / state.first_losses[i] : 1;
+    state.progress[i] = std::min(progress, std::numeric_limits<double>::max());
   }
   return state;
 }
@@ -85,6 +94,7 @@ DISTILL_INLINE gradient_balance_state gradient_balance::advance(gradient_balance
 DISTILL_INLINE void gradient_balance::coefficients(const gradient_balance_state& state,
                                                    std::span<double> written) const {
   detail::check_gradient_balance(*this);
+  detail::check_state(state);
   if (state.terms != 0 && written.size() != state.terms)
     throw shape_error("gradient_balance: written has " + std::to_string(written.size()) +
                       " entries, the state has " + std::to_string(state.terms));

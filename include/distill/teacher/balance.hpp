@@ -1,9 +1,12 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
-#include <distill/version.hpp>
+#include <distill/schedule/parameter.hpp>
 #include <span>
+#include <string>
+#include <utility>
 
 namespace distill::inline DISTILL_ABI {
 
@@ -34,6 +37,23 @@ struct gradient_balance_state {
   std::array<double, capacity> first_losses = {};  // of the first step
   std::array<double, capacity> progress = {};      // loss / first loss, of the last step
   bool operator==(const gradient_balance_state&) const = default;
+
+  static constexpr const char* name = "gradient_balance_state";
+  static constexpr auto parameters() {
+    using self = gradient_balance_state;
+    return std::tuple(parameter{"terms", &self::terms}, parameter{"norms", &self::norms},
+                      parameter{"first_losses", &self::first_losses}, parameter{"progress", &self::progress});
+  }
+  /// What concerns more than one number: at most `capacity` terms; entries >= 0 and finite.
+  template <class Report>
+  void check_together(Report&& report) const {
+    if (terms > capacity) report("terms", "<= 8", static_cast<double>(terms));
+    for (const auto& [what, entries] : {std::pair{"norms", &norms}, std::pair{"first_losses", &first_losses},
+                                        std::pair{"progress", &progress}})
+      for (std::size_t i = 0; i < capacity; ++i)
+        if (const double entry = (*entries)[i]; !(std::isfinite(entry) && entry >= 0))
+          report(std::string(what) + "[" + std::to_string(i) + "]", ">= 0 and finite", entry);
+  }
 };
 
 /// Coefficients that give the gradients of several loss terms the same length, or lengths by how far each has
@@ -47,8 +67,8 @@ struct gradient_balance_state {
 /// needs the losses where it is not 0; `most` (finite, > 0).
 /// Special values: a step with a length or loss that is not finite, or a first loss of 0, leaves the state as
 /// it was. A term whose average is 0 has `most`; if all are 0, or there was no step, every coefficient is 1.
-/// Throws: parameter_error (a parameter outside its range, a negative length or loss), shape_error (no term,
-/// more than 8, or another number than before).
+/// Throws: parameter_error (a parameter outside its range, a negative length or loss, a state with an entry
+/// that is negative or not finite), shape_error (no term, more than 8, or another number than before).
 /// Source: Chen et al. 2018, GradNorm, arXiv 1711.02257, section 3.2: its targets, met at once instead of by
 /// a gradient step on the coefficients.
 struct gradient_balance {
