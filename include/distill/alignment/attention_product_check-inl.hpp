@@ -10,9 +10,7 @@ inline constexpr std::array<const char*, 4> key_units = {"samples", "heads", "ke
 
 inline void check_projection(const char* name, const tensor_name& what, const input_tensor& x) {
   require_memory_of(name, what, x);
-  if (size_of(x.type) == 2)
-    throw layout_error(std::string(name) + ": " + what.text() + " are " + name_of(x.type) +
-                       ", must be float32 or float64");
+  if (size_of(x.type) == 2) return;  // copied
   if (x.strides[3] != 1 && x.strides[2] != 1 && x.extents[2] > 1 && x.extents[3] > 1)
     throw layout_error(std::string(name) + ": " + what.text() + " have strides " +
                        std::to_string(x.strides[2]) + " and " + std::to_string(x.strides[3]) +
@@ -57,9 +55,10 @@ inline void check_projection_gradients(const char* name, const projections& stud
                          const std::array<const char*, 4>& units) {
     require_extents(name, what, x.extents, {"student's ", what.what}, of.extents, units);
     require_memory_of(name, what, x);
-    if (x.type != of.type)
+    const bool widened = size_of(of.type) == 2 && x.type == element_type::float32;
+    if (x.type != of.type && !widened)
       throw layout_error(std::string(name) + ": " + what.text() + " is " + name_of(x.type) + ", student is " +
-                         name_of(of.type));
+                         name_of(of.type) + (size_of(of.type) == 2 ? ", needs the same or float32" : ""));
     check_projection(name, what, as_input(x));
     require_apart(name, {"student's ", student.query_name}, student.queries, what, x);
     require_apart(name, {"student's ", student.key_name}, student.keys, what, x);

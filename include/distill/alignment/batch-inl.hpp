@@ -3,16 +3,12 @@
 #pragma once
 
 #include <algorithm>
-#include <distill/alignment/batch_job.hpp>
+#include <distill/alignment/batch_rows-inl.hpp>
 #include <distill/alignment/relational_job.hpp>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
 
 namespace distill::inline DISTILL_ABI::detail {
-
-// The kernels, on the active target: src/batch_rows.cpp, or the end of relational-inl.hpp in header-only
-// mode.
-DISTILL_INLINE void batch_rows(const batch_job& job, std::size_t begin, std::size_t end);
 
 inline void run_batch(const batch_job& job, const executor_ref& executor) {
   std::size_t extent = job.count, grain = (std::size_t{64} << 10) / (job.columns * size_of(job.type)) + 1;

@@ -26,7 +26,7 @@ struct batch_job {
   std::size_t count = 0, columns = 0;
   input_matrix source;
   output_matrix gradient;
-  const std::size_t* rows = nullptr;
+  const std::size_t* rows = nullptr;  // gather, scatter: null, all of them
   void *a = nullptr, *b = nullptr, *c = nullptr, *e = nullptr;
   const void* points = nullptr;   // [count, width]
   const void* squares = nullptr;  // [count] ‖x_i‖²

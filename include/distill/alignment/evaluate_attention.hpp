@@ -47,7 +47,6 @@ output_tensor output_tensor_of(X&& x) {
 
 template <class T>
 projections projections_of(const queries_keys<T>& x) {
-  static_assert(sizeof(T) >= 4, "distill: attention from queries and keys needs float or double");
   return {x.queries, x.keys, x.queries.extent(1), x.keys.extent(1),
           x.scale.value_or(1 / std::sqrt(static_cast<double>(x.queries.extent(3))))};
 }

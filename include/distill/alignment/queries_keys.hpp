@@ -6,9 +6,11 @@
 namespace distill::inline DISTILL_ABI {
 
 /// What attention scores are made of, scale * Q Kᵀ: queries [batch, heads, queries, width] and keys
-/// [batch, key heads, keys, width], float or double. With fewer key heads than heads, consecutive heads share
-/// keys (grouped queries). The scale is 1 / sqrt(width) unless given. The same struct takes their gradients.
-/// One of the last two strides must be 1. An array of rank 3, [batch, positions, width], has one head.
+/// [batch, key heads, keys, width], of one element type. With fewer key heads than heads, consecutive heads
+/// share keys (grouped queries). The scale is 1 / sqrt(width) unless given. The same struct takes their
+/// gradients. One of the last two strides must be 1; 16-bit elements, which are converted a head at a time,
+/// may have any strides, and their gradients may be float. An array of rank 3, [batch, positions, width], has
+/// one head.
 template <class T>
 struct queries_keys {
   tensor_view<T> queries, keys;

@@ -12,7 +12,7 @@ namespace distill::inline DISTILL_ABI {
 /// that student and teacher need neither the same number of heads nor the same width; 0 keeps the heads of X.
 /// Gradient: dX = (dS + dSᵀ) X / sqrt(d_r), dS = (R_s - R_t) / denominator. The maps are formed tile by tile
 /// and never held. Shapes: student, teacher and gradient [batch, heads, positions, width], or [batch,
-/// positions, width] with one head; float or double, one of the last two strides 1. options.product
+/// positions, width] with one head, as queries_keys; options.product
 /// multiplies. Options: `relation_heads` (a divisor of heads * width of both models); `heads`, which teacher
 /// relation head a student relation head learns from; attention_options, whose masks and lengths of queries
 /// and keys are both of positions. Throws, special values, accuracy, cost, memory: as attention_kl from

@@ -227,13 +227,3 @@ DISTILL_INLINE double evaluate_relational(relational_kind kind, const char* name
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail
-
-#if defined(DISTILL_HEADER_ONLY)
-#include <distill/simd/batch-inl.hpp>
-
-namespace distill::inline DISTILL_ABI::detail {
-inline void batch_rows(const batch_job& job, std::size_t begin, std::size_t end) {
-  simd::HWY_NAMESPACE::BatchRows(job, begin, end);
-}
-}  // namespace distill::inline DISTILL_ABI::detail
-#endif

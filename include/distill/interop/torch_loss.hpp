@@ -10,8 +10,8 @@
 
 namespace distill::inline DISTILL_ABI {
 
-/// What attention scores are made of, as tensors of Float or Double of rank 4, or 3 with one head; the scale
-/// is 1 / sqrt(width) unless given. See queries_keys.
+/// What attention scores are made of, as tensors of one type and of rank 4, or 3 with one head; the scale is
+/// 1 / sqrt(width) unless given. See queries_keys.
 struct torch_queries_keys {
   at::Tensor queries, keys;
   std::optional<double> scale = std::nullopt;
@@ -77,23 +77,29 @@ inline std::vector<std::int64_t> shape_of_rows(reduction how, at::IntArrayRef ro
   return how == reduction::none ? rows.vec() : std::vector<std::int64_t>();
 }
 
-/// Calls f with the tensor of float or double that `x` is.
+/// Calls f with the typed tensor that `x` is.
 template <class F>
-auto with_real(const named_tensor& x, F f) {
+auto with_typed_tensor(const named_tensor& x, F f) {
   const output_tensor t = tensor_of(x, 1);
-  if (t.type == element_type::float32)
-    return f(tensor_view<float>(static_cast<float*>(t.data), t.extents, t.strides));
-  if (t.type == element_type::float64)
-    return f(tensor_view<double>(static_cast<double*>(t.data), t.extents, t.strides));
-  throw_scalar_type(x, "Float or Double");
+  const auto call = [&]<class T>(T* data) { return f(tensor_view<T>(data, t.extents, t.strides)); };
+  switch (t.type) {
+    case element_type::float64:
+      return call(static_cast<double*>(t.data));
+    case element_type::bfloat16:
+      return call(static_cast<bfloat16*>(t.data));
+    case element_type::float16:
+      return call(static_cast<float16*>(t.data));
+    default:
+      return call(static_cast<float*>(t.data));
+  }
 }
 
-/// The tensor of rank 4 that `x` is, of the type of the queries it belongs to.
+/// The tensor of rank 4 that `x` is, of type T: that of the queries it belongs to.
 template <class T>
-tensor_view<T> keys_like(const named_tensor& x) {
-  constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
+tensor_view<T> keys_like(const named_tensor& x, const at::Tensor& queries) {
   const output_tensor t = tensor_of(x, 1);
-  if (x.tensor.scalar_type() != type) throw_scalar_type(x, c10::toString(type));
+  if (x.tensor.scalar_type() != queries.scalar_type())
+    throw_scalar_type(x, c10::toString(queries.scalar_type()));
   return {static_cast<T*>(t.data), t.extents, t.strides};
 }
 
@@ -177,43 +183,41 @@ at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor
 }
 
 /// Attention from queries and keys, with gradients to the student's; libtorch multiplies unless
-/// options.product is given. Student and teacher Float or Double. Not reduction::none.
+/// options.product is given. Not reduction::none.
 template <detail::map_loss L>
 at::Tensor torch_loss(const L& loss, const torch_queries_keys& student, const torch_queries_keys& teacher,
                       const attention_options& options = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
   const attention_options all = detail::product_options(options, memory);
-  const auto argument = detail::torch_argument;
+  const auto view = [](const torch_queries_keys& x, const char* queries, const char* keys, auto f) {
+    return detail::with_typed_tensor(
+        detail::torch_argument(x.queries, queries), [&]<class T>(tensor_view<T> q) {
+          return f(queries_keys<T>(q, detail::keys_like<T>(detail::torch_argument(x.keys, keys), x.queries),
+                                   x.scale));
+        });
+  };
   return detail::differentiable(
       {student.queries, student.keys}, {}, memory, [&](const auto& gradients, const at::Tensor&) {
-        return detail::with_real(
-            argument(student.queries, "student.queries"), [&]<class T>(tensor_view<T> q) {
-              return detail::with_real(
-                  argument(teacher.queries, "teacher.queries"), [&]<class U>(tensor_view<U> tq) {
-                    const queries_keys<T> from(
-                        q, detail::keys_like<T>(argument(student.keys, "student.keys")), student.scale);
-                    const queries_keys<U> to(tq, detail::keys_like<U>(argument(teacher.keys, "teacher.keys")),
-                                             teacher.scale);
-                    if (gradients.empty()) return loss(from, to, no_gradient, all);
-                    return loss(from, to,
-                                queries_keys<T>(detail::keys_like<T>(argument(gradients[0], "gradient")),
-                                                detail::keys_like<T>(argument(gradients[1], "gradient"))),
-                                all);
-                  });
-            });
+        return view(student, "student.queries", "student.keys", [&](const auto& from) {
+          return view(teacher, "teacher.queries", "teacher.keys", [&](const auto& to) {
+            if (gradients.empty()) return loss(from, to, no_gradient, all);
+            return view({gradients[0], gradients[1]}, "gradient", "gradient",
+                        [&](const auto& slopes) { return loss(from, to, slopes, all); });
+          });
+        });
       });
 }
 
-/// Self-relations: student and teacher [batch, heads, positions, width] or [batch, positions, width], Float
-/// or Double; libtorch multiplies unless options.product is given. Not reduction::none.
+/// Self-relations: student and teacher [batch, heads, positions, width] or [batch, positions, width];
+/// libtorch multiplies unless options.product is given. Not reduction::none.
 template <std::same_as<relation> L>
 at::Tensor torch_loss(const L& loss, const at::Tensor& student, const at::Tensor& teacher,
                       const attention_options& options = {}, torch_memory* memory = nullptr) {
   detail::refuse_outputs(options);
   const attention_options all = detail::product_options(options, memory);
   return detail::differentiable({student}, {}, memory, [&](const auto& gradients, const at::Tensor&) {
-    return detail::with_real(detail::torch_argument(student, "student"), [&](auto from) {
-      return detail::with_real(detail::torch_argument(teacher, "teacher"), [&](auto to) {
+    return detail::with_typed_tensor(detail::torch_argument(student, "student"), [&](auto from) {
+      return detail::with_typed_tensor(detail::torch_argument(teacher, "teacher"), [&](auto to) {
         detail::output_tensor slope;
         if (!gradients.empty())
           slope = detail::tensor_of(detail::torch_argument(gradients[0], "gradient"), 1);

@@ -27,7 +27,7 @@ HWY_INLINE T* BatchRow(const void* matrix, size_t columns, size_t row) {
 template <class T>
 HWY_INLINE void GatherRow(const batch_job& job, size_t i) {
   T* const out = BatchRow<T>(job.a, job.columns, i);
-  const T* const row = RowAs<T>(job.source, job.rows[i], out);
+  const T* const row = RowAs<T>(job.source, job.rows == nullptr ? i : job.rows[i], out);
   if (row == out) return;
   for (size_t j = 0; j < job.columns; ++j) out[j] = row[j];
 }
@@ -56,6 +56,11 @@ HWY_INLINE void CenterColumns(const batch_job& job, size_t begin, size_t end) {
 template <class T>
 HWY_INLINE void ScatterRows(const batch_job& job, size_t begin, size_t end) {
   size_t i = 0;
+  if (job.rows == nullptr) {
+    for (i = begin; i < end; ++i)
+      StoreRow(job.gradient, i, BatchRow<T>(job.a, job.columns, i), job.accumulate);
+    return;
+  }
   while (i < job.count && job.rows[i] < begin) ++i;
   for (size_t row = begin; row < end; ++row) {
     if (i < job.count && job.rows[i] == row)
