@@ -83,7 +83,8 @@ void check(const narrow_shape& e, const masks& mask, memory how) {
   const auto run = [&](const auto& x, const auto& y, const auto& g) { return Loss{}(x, y, g, options); };
   const double expected = run(queries_keys(wq.view(), wk.view()), queries_keys(wtq.view(), wtk.view(), 0.3),
                               queries_keys(expected_q.view(), expected_k.view()));
-  const queries_keys student(sq.view(), sk.view()), teacher(ttq.view(), ttk.view(), 0.3);
+  const queries_keys student(sq.view(), sk.view());
+  const queries_keys teacher(ttq.view(), ttk.view(), 0.3);
   CAPTURE(mask.name, static_cast<int>(how));
   CHECK(run(student, teacher, no_gradient) == expected);
   CHECK(run(student, teacher, queries_keys(wide_q.view(), wide_k.view())) == expected);
