@@ -25,9 +25,9 @@ untyped_matrix<Void> part_at(const untyped_tensor<Void>& x, std::size_t sample, 
   return window(x.matrix(sample, at / width), 0, x.extents[2], at % width, count);
 }
 
-inline bool is_narrow(element_type type) { return size_of(type) == 2; }
+inline bool is_16_bit(element_type type) { return size_of(type) == 2; }
 // Of the scores, and of what is multiplied.
-inline element_type product_type(element_type type) { return is_narrow(type) ? element_type::float32 : type; }
+inline element_type product_type(element_type type) { return is_16_bit(type) ? element_type::float32 : type; }
 
 template <class Void>
 bool is_same_tensor(const untyped_tensor<Void>& a, const untyped_tensor<Void>& b) {
@@ -90,7 +90,7 @@ class float_head {
 class model_heads {
  public:
   explicit model_heads(const projections& model)
-      : model_(&model), is_converted_(is_narrow(model.queries.type)) {
+      : model_(&model), is_converted_(is_16_bit(model.queries.type)) {
     if (!is_converted_) return;
     queries_ = float_head(model.queries.extents, model.query_heads);
     if (!is_self()) keys_ = float_head(model.keys.extents, model.key_heads);
@@ -144,7 +144,7 @@ class gradient_heads {
       : student_(&student),
         gradient_(&gradient),
         accumulate_(accumulate),
-        is_collected_(gradient.queries.data != nullptr && is_narrow(gradient.queries.type)) {
+        is_collected_(gradient.queries.data != nullptr && is_16_bit(gradient.queries.type)) {
     if (!is_collected_) return;
     queries_ = float_head(gradient.queries.extents, student.query_heads);
     if (!is_self()) keys_ = float_head(gradient.keys.extents, student.key_heads);
