@@ -100,6 +100,13 @@ struct loss_term {
       case loss_kind::total_variation:
       case loss_kind::alpha_beta:
       case loss_kind::soft_cross_entropy:
+      case loss_kind::ranking_hinge:
+      case loss_kind::ranking_logistic:
+      case loss_kind::decoupled_kl:
+      case loss_kind::standardized_kl:
+      case loss_kind::adaptive_kl:
+      case loss_kind::taid_kl:
+      case loss_kind::corrected_kl:
         return true;
       case loss_kind::user_divergence:
         return function.teacher_slope_float != nullptr;

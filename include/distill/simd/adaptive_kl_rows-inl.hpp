@@ -13,7 +13,7 @@
 #endif
 
 #include <cmath>
-#include <distill/simd/loss_rows-inl.hpp>
+#include <distill/simd/temperature_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -179,6 +179,14 @@ struct WeightedKl {
       qu = hn::MulAdd(a, forward_slope, hn::Mul(b, reverse_slope));
     }
   }
+  template <class D, class V>
+  HWY_INLINE V TeacherSlope(D d, const Probabilities<V>& x) const {
+    const V forward = hn::Mul(hn::Set(d, static_cast<Real<D>>(head)), ForwardKl().TeacherSlope(d, x));
+    const V reverse = hn::Mul(hn::Set(d, static_cast<Real<D>>(tail)), ReverseKl().TeacherSlope(d, x));
+    if (tail == 0) return forward;
+    if (head == 0) return reverse;
+    return hn::Add(forward, reverse);
+  }
 };
 
 struct AdaptiveKl {
@@ -218,6 +226,13 @@ template <class D>
 HWY_NOINLINE double AdaptiveKlRow(D d, const loss_term& term, const RowView<Real<D>>& row,
                                   const RowScratch<Real<D>>& scratch, double factor) {
   return PointwiseRow(AdaptiveKl{term.alpha}, d, ScaleOf<Real<D>>(term), row, scratch, factor);
+}
+
+// By the temperatures, the weights held constant as in the gradient.
+template <class D>
+HWY_NOINLINE double AdaptiveKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row,
+                                    const RowScratch<Real<D>>& scratch) {
+  return PointwiseSlope(AdaptiveKl{term.alpha}, d, term, row, scratch);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -7,7 +7,7 @@
 #define DISTILL_SIMD_CORRECTED_KL_ROWS_INL_HPP
 #endif
 
-#include <distill/simd/kl_rows-inl.hpp>
+#include <distill/simd/kl_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -75,32 +75,91 @@ HWY_INLINE double LiftedRow(D d, const PairScale<Real<D>>& scale, const RowView<
   });
 }
 
+// How a row is corrected.
+template <class T>
+struct Correction {
+  PairScale<T> scale;  // of the corrected row
+  T maximum;           // the teacher's largest logit
+  T largest;           // that of the other classes
+  double label, other;  // probabilities before, of the label and of the largest other
+  double sum;           // of the teacher's exponentials before
+  double before;        // their origin
+  bool lifts;
+  double exponent;  // log2 of the lifted label's exponential
+};
+
+template <class D>
+HWY_INLINE Correction<Real<D>> CorrectionOf(D d, const loss_term& term, const RowView<Real<D>>& row,
+                                            size_t label) {
+  using T = Real<D>;
+  Correction<T> c{};
+  c.scale = ScaleOf<T>(term);
+  const T own = row.teacher[label];
+  c.largest = LargestBut(d, row.teacher, row.classes, label);
+  c.maximum = OrZero(own > c.largest ? own : c.largest);
+  const T student = MaximumOrZero(d, row.student, row.classes);
+  c.scale.RefersTo(c.maximum, student);
+  c.before = c.scale.teacher_origin;
+  c.sum = SumOfExponentials(d, row.teacher, row.classes, c.scale.teacher_scale, c.scale.teacher_origin);
+  const auto probability = [&](T logit) {
+    const double exponent = static_cast<double>(logit) * static_cast<double>(c.scale.teacher_scale);
+    return std::exp2(exponent + c.before) / c.sum;
+  };
+  c.label = probability(own);
+  c.other = probability(c.largest);
+  c.lifts = !(c.label - c.other >= term.alpha);
+  if (!c.lifts) return c;
+  // Relative to the lifted label, which may exceed the others by far.
+  const double exponent = std::log2(LiftedShare(c.label, c.other, term.alpha) * c.sum);
+  const double lift = exponent / static_cast<double>(c.scale.teacher_scale);
+  c.scale.RefersTo(static_cast<T>(static_cast<double>(c.maximum) + lift), student);
+  c.exponent = exponent + (static_cast<double>(c.scale.teacher_origin) - c.before);
+  return c;
+}
+
 template <class D>
 HWY_NOINLINE double CorrectedKlRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t label,
                                    const RowScratch<Real<D>>& scratch, double factor) {
   using T = Real<D>;
-  PairScale<T> scale = ScaleOf<T>(term);
-  const T own = row.teacher[label], largest = LargestBut(d, row.teacher, row.classes, label);
-  const T maximum = OrZero(own > largest ? own : largest);
-  const T student = MaximumOrZero(d, row.student, row.classes);
-  scale.RefersTo(maximum, student);
-  const double sum =
-      SumOfExponentials(d, row.teacher, row.classes, scale.teacher_scale, scale.teacher_origin);
-  const auto probability = [&](T logit) {
-    const double exponent = static_cast<double>(logit) * static_cast<double>(scale.teacher_scale);
-    return std::exp2(exponent + static_cast<double>(scale.teacher_origin)) / sum;
+  const Correction<T> c = CorrectionOf(d, term, row, label);
+  const ReadLabel<T> none{row.classes, T{0}, T{0}};
+  if (!c.lifts) return KlRow(d, c.scale, row, scratch, none, c.maximum, factor);
+  return LiftedRow(d, c.scale, row, label, c.exponent, scratch, factor);
+}
+
+// The logit that moves with the teacher's temperature as the lifted label does, which depends on the
+// probabilities before; relative to the teacher's largest logit, as the mean of all logits is.
+template <class T>
+HWY_INLINE double LiftedLogit(const Correction<T>& c, double threshold, double label_logit, double mean) {
+  const auto weighted = [](double probability, double logit) {
+    return probability > 0 ? probability * logit : 0;
   };
-  const double p = probability(own), other = probability(largest);
-  if (p - other >= term.alpha) {
-    const ReadLabel<T> none{row.classes, T{0}, T{0}};
-    return KlRow(d, scale, row, scratch, none, maximum, factor);
-  }
-  // Relative to the lifted label, which may exceed the others by far.
-  const double exponent = std::log2(LiftedShare(p, other, term.alpha) * sum);
-  const double before = scale.teacher_origin, lift = exponent / static_cast<double>(scale.teacher_scale);
-  scale.RefersTo(static_cast<T>(static_cast<double>(maximum) + lift), student);
-  const double lifted = exponent + (static_cast<double>(scale.teacher_origin) - before);
-  return LiftedRow(d, scale, row, label, lifted, scratch, factor);
+  const double of_other = weighted(c.other, static_cast<double>(c.largest) - c.maximum - mean);
+  const double of_label = weighted(c.label, label_logit - mean);
+  return mean + (of_other - threshold * of_label) / (1 - threshold) / LiftedShare(c.label, c.other, threshold);
+}
+
+template <class D>
+HWY_NOINLINE double CorrectedKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t label) {
+  using T = Real<D>;
+  constexpr T kMasked = -std::numeric_limits<T>::infinity();
+  const Correction<T> c = CorrectionOf(d, term, row, label);
+  if (!c.lifts) return KlSlope(d, term, c.scale, row, c.maximum);
+  const T largest_student = MaximumOrZero(d, row.student, row.classes);
+  return WithSame(c.scale, [&](auto same) HWY_ATTR {
+    constexpr bool kSame = same();
+    const ReadLabel<T> masked{label, kMasked, kMasked};
+    KlMoments m = MomentsOfPairs(d, row, largest_student, c.maximum,
+                                 PairsOfRow<Form::kClose, kSame>(d, row, c.scale, masked));
+    const double z = row.student[label], t = static_cast<double>(row.teacher[label]) - c.maximum;
+    const RowSums own = LabelSums<Form::kClose, kSame>(c.scale, c.exponent, z);
+    // The others' exponentials have another origin now.
+    const double moved = std::exp2(c.before - static_cast<double>(c.scale.teacher_origin));
+    const double mean = (m.teacher.exponentials * moved + (c.label > 0 ? c.label * c.sum * t : 0)) / c.sum;
+    m.Add(own, z - static_cast<double>(largest_student), LiftedLogit(c, term.alpha, t, mean));
+    const RowResult result = ResultOf<Form::kClose>(m.sums, c.scale);
+    return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result), OfStudent(m, result), OfTarget(m, m.teacher));
+  });
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -10,7 +10,7 @@
 #define DISTILL_SIMD_DECOUPLED_KL_ROWS_INL_HPP
 #endif
 
-#include <distill/simd/kl_rows-inl.hpp>
+#include <distill/simd/kl_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -87,39 +87,33 @@ class DecoupledKl {
         target_weight_(term.alpha),
         // One other class is certain among the others, for teacher and student alike.
         others_weight_(row.classes > 2 ? term.beta : 0),
-        scale_(ScaleOf<T>(term)) {
-    const T teacher = LargestBut(d, row.teacher, row.classes, label);
-    const T student = LargestBut(d, row.student, row.classes, label);
-    teacher_alone_ = teacher == -std::numeric_limits<T>::infinity();
-    student_alone_ = student == -std::numeric_limits<T>::infinity();
-    scale_.RefersTo(OrZero(teacher), OrZero(student));
+        scale_(ScaleOf<T>(term)),
+        teacher_largest_(LargestBut(d, row.teacher, row.classes, label)),
+        student_largest_(LargestBut(d, row.student, row.classes, label)) {
+    scale_.RefersTo(OrZero(teacher_largest_), OrZero(student_largest_));
   }
 
   const PairScale<T>& scale() const { return scale_; }
 
   template <Form kForm, bool kSame>
   HWY_INLINE FormValue Evaluate(D d, const RowScratch<T>& scratch, double factor) const {
-    constexpr T kMasked = -std::numeric_limits<T>::infinity();
-    const RowSums sums = SumRow<kForm, kSame>(d, row_, scale_, scratch, {label_, kMasked, kMasked});
+    const RowSums sums = SumRow<kForm, kSame>(d, row_, scale_, scratch, WithoutLabel());
     const RowResult others = ResultOf<kForm>(sums, scale_);
     const double student_sum = kForm == Form::kApart ? sums.other : sums.teacher + sums.other;
-    const TwoOutcomes target = Target<kForm, kSame>(sums.teacher, student_sum, others.excess);
-    double value = target_weight_ > 0 ? target_weight_ * target.value : PoisonOf(target.value);
-    const bool compares_others = others_weight_ > 0 && !teacher_alone_;
-    if (compares_others)
-      value += others_weight_ * (student_alone_ ? std::numeric_limits<double>::infinity()
-                                                : others.log_ratio + std::log1p(others.excess));
+    const LabelOdds odds = OddsOfLabel<kForm, kSame>(sums.teacher, student_sum, others.excess);
+    const TwoOutcomes target = LabelAgainstRest(odds.teacher, odds.student, odds.difference);
+    const double value = ValueOf(target, others);
     const FormValue result = Judged<kForm>(value, kCloseValue * (target_weight_ + others_weight_));
     if (StoresGradient(row_, result)) {
       // target: factor α Δ; another class: factor (β (q̂ - p̂) - α Δ q̂)
       factor += PoisonOf(value);
       const double shift = factor * target_weight_ * target.difference;
-      const double weight = compares_others ? factor * others_weight_ : 0;
-      const double student_norm = student_alone_ ? 0 : shift / student_sum;
+      const double weight = ComparesOthers() ? factor * others_weight_ : 0;
+      const double student_norm = IsStudentAlone() ? 0 : shift / student_sum;
       double other_factor = -student_norm, teacher_factor = kForm == Form::kApart ? 0 : -student_norm;
-      if (compares_others) {
-        other_factor += student_alone_ ? 0 : weight * others.other_norm;
-        teacher_factor += student_alone_ ? -weight / sums.teacher : weight * others.teacher_norm;
+      if (ComparesOthers()) {
+        other_factor += IsStudentAlone() ? 0 : weight * others.other_norm;
+        teacher_factor += IsStudentAlone() ? -weight / sums.teacher : weight * others.teacher_norm;
       }
       StorePairs(d, row_, scratch, other_factor, teacher_factor);
       row_.gradient[label_] += static_cast<T>(shift);
@@ -127,26 +121,75 @@ class DecoupledKl {
     return result;
   }
 
+  // By the temperatures. The log-odds of the label are its logit less the mean of the others' logits, as far
+  // as their slopes go.
+  template <bool kSame>
+  HWY_INLINE double Slope(D d, const loss_term& term) const {
+    const T largest_student = OrZero(student_largest_), largest_teacher = OrZero(teacher_largest_);
+    const KlMoments m = MomentsOfPairs(d, row_, largest_student, largest_teacher,
+                                       PairsOfRow<Form::kClose, kSame>(d, row_, scale_, WithoutLabel()));
+    const RowResult others = ResultOf<Form::kClose>(m.sums, scale_);
+    const double student_sum = m.sums.teacher + m.sums.other;
+    const LabelOdds odds = OddsOfLabel<Form::kClose, kSame>(m.sums.teacher, student_sum, others.excess);
+    const TwoOutcomes target = LabelAgainstRest(odds.teacher, odds.student, odds.difference);
+    double student = 0, teacher = 0;
+    if (target_weight_ > 0 && std::isfinite(odds.student)) {
+      const double off = static_cast<double>(row_.student[label_]) - static_cast<double>(largest_student);
+      const double mean = (m.student.exponentials + m.student.others) / student_sum;
+      student += target_weight_ * target.difference * (off - mean);
+      if (std::isfinite(odds.teacher)) {
+        const double above = static_cast<double>(row_.teacher[label_]) - static_cast<double>(largest_teacher);
+        teacher += target_weight_ * Sigmoid(odds.teacher) * Sigmoid(-odds.teacher) * odds.difference *
+                   (above - m.teacher.exponentials / m.sums.teacher);
+      }
+    }
+    if (ComparesOthers() && !IsStudentAlone()) {
+      student += others_weight_ * OfStudent(m, others);
+      teacher += others_weight_ * OfTarget(m, m.teacher);
+    }
+    return SlopeFrom(term, ValueOf(target, others), student, teacher);
+  }
+
  private:
+  // The log-odds of the label, and the teacher's less the student's.
+  struct LabelOdds {
+    double teacher, student, difference;
+  };
+
+  bool IsStudentAlone() const { return student_largest_ == -std::numeric_limits<T>::infinity(); }
+  bool IsTeacherAlone() const { return teacher_largest_ == -std::numeric_limits<T>::infinity(); }
+  bool ComparesOthers() const { return others_weight_ > 0 && !IsTeacherAlone(); }
+  ReadLabel<T> WithoutLabel() const {
+    constexpr T kMasked = -std::numeric_limits<T>::infinity();
+    return {label_, kMasked, kMasked};
+  }
+
+  double ValueOf(const TwoOutcomes& target, const RowResult& others) const {
+    const double value = target_weight_ > 0 ? target_weight_ * target.value : PoisonOf(target.value);
+    if (!ComparesOthers()) return value;
+    return value + others_weight_ * (IsStudentAlone() ? std::numeric_limits<double>::infinity()
+                                                      : others.log_ratio + std::log1p(others.excess));
+  }
+
   template <Form kForm, bool kSame>
-  HWY_INLINE TwoOutcomes Target(double teacher_sum, double student_sum, double excess) const {
+  HWY_INLINE LabelOdds OddsOfLabel(double teacher_sum, double student_sum, double excess) const {
     const double t = row_.teacher[label_], z = row_.student[label_];
     const double teacher_scale = scale_.teacher_scale, student_scale = scale_.student_scale;
     const double teacher_origin = scale_.teacher_origin;
     const double student_origin = kForm == Form::kApart ? static_cast<double>(scale_.student_origin)
                                                         : teacher_origin - scale_.Log2RatioOrigin();
-    const double teacher = LogOdds(t * teacher_scale + teacher_origin, teacher_sum, teacher_alone_);
-    const double student = LogOdds(z * student_scale + student_origin, student_sum, student_alone_);
+    const double teacher = LogOdds(t * teacher_scale + teacher_origin, teacher_sum, IsTeacherAlone());
+    const double student = LogOdds(z * student_scale + student_origin, student_sum, IsStudentAlone());
     const double exponents = kSame ? (t - z) * teacher_scale : t * teacher_scale - z * student_scale;
     const double difference = kLn2 * (exponents + (teacher_origin - student_origin)) + std::log1p(excess);
-    return LabelAgainstRest(teacher, student, difference);
+    return {teacher, student, difference};
   }
 
   const RowView<T>& row_;
   const size_t label_;
   const double target_weight_, others_weight_;
   PairScale<T> scale_;
-  bool teacher_alone_, student_alone_;
+  const T teacher_largest_, student_largest_;  // of the other classes
 };
 
 template <class D>
@@ -156,6 +199,13 @@ HWY_NOINLINE double DecoupledKlRow(D d, const loss_term& term, const RowView<Rea
   return EvaluateInForm(d, row, loss.scale(), [&](auto form, auto same) HWY_ATTR {
     return loss.template Evaluate<form(), same()>(d, scratch, factor);
   });
+}
+
+template <class D>
+HWY_NOINLINE double DecoupledKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t label) {
+  const DecoupledKl<D> loss(d, term, row, label);
+  return WithSame(loss.scale(),
+                  [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -72,6 +72,12 @@ HWY_INLINE RowView<T> ReadRow(const row_job& job, size_t row, T* scratch) {
   return view;
 }
 
+template <class T>
+HWY_INLINE RowScratch<T> ScratchRows(const row_job& job, T* scratch) {
+  return {scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope),
+          ScratchRow(job, scratch, job.scratch.candidates)};
+}
+
 // The slopes of all terms that count in a row.
 template <class T>
 HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scratch) {
@@ -81,11 +87,15 @@ HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scra
   if (job.weight(row) == 0) return;
   const hn::ScalableTag<T> d;
   const RowView<T> view = ReadRow(job, row, scratch);
-  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope)};
+  const RowScratch<T> rows = ScratchRows(job, scratch);
   for (size_t i = 0; i < job.term_count; ++i) {
     if (!job.counts(job.terms[i], row) || !job.terms[i].moves_with_temperature()) continue;
+    detail::row_term any_row(job.terms[i]);
+    const loss_term& term = any_row.at(row);
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    slope += factor * TemperatureSlopeRow(d, detail::row_term(job.terms[i]).at(row), view, rows);
+    slope += factor *
+             (term.ranks() ? RankingSlope(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking))
+                           : TemperatureSlopeRow(d, term, view, row, rows));
   }
 }
 
@@ -104,8 +114,7 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
   view.gradient = job.gradient.data == nullptr ? nullptr
                   : copy != nullptr            ? copy
                                                : GradientRowInPlace<T>(job, row);
-  const RowScratch<T> rows{scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope),
-                           ScratchRow(job, scratch, job.scratch.candidates)};
+  const RowScratch<T> rows = ScratchRows(job, scratch);
   bool written = false;
   for (size_t i = 0; i < job.term_count; ++i) {
     const loss_term& term = job.terms[i];

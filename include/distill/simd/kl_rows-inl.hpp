@@ -54,12 +54,12 @@ HWY_INLINE hn::Vec<D> WithLane(D d, hn::Vec<D> v, size_t lane, Real<D> value) {
   return hn::IfThenElse(hn::Eq(hn::Iota(d, T{0}), hn::Set(d, static_cast<T>(lane))), hn::Set(d, value), v);
 }
 
+// The pair of each vector of a row.
 template <Form kForm, bool kSame, class D>
-HWY_INLINE RowSums SumRow(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
-                          const RowScratch<Real<D>>& scratch, const ReadLabel<Real<D>>& own) {
+HWY_INLINE auto PairsOfRow(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
+                           const ReadLabel<Real<D>>& own) {
   using V = hn::Vec<D>;
-  const auto vectors = VectorsOf(d, scale);
-  RowSums sums = SumPairs(d, row.classes, scratch, [&](size_t j, size_t count) HWY_ATTR {
+  return [d, &row, own, vectors = VectorsOf(d, scale)](size_t j, size_t count) HWY_ATTR {
     V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
     if (HWY_UNLIKELY(own.label - j < count)) {
       t = WithLane(d, t, own.label - j, own.teacher);
@@ -69,7 +69,13 @@ HWY_INLINE RowSums SumRow(D d, const RowView<Real<D>>& row, const PairScale<Real
     // Without the origin, which may be large and would be rounded in every product.
     if constexpr (kForm == Form::kApart) pair.ratio = hn::Add(pair.ratio, vectors.ratio_origin);
     return pair;
-  });
+  };
+}
+
+template <Form kForm, bool kSame, class D>
+HWY_INLINE RowSums SumRow(D d, const RowView<Real<D>>& row, const PairScale<Real<D>>& scale,
+                          const RowScratch<Real<D>>& scratch, const ReadLabel<Real<D>>& own) {
+  RowSums sums = SumPairs(d, row.classes, scratch, PairsOfRow<kForm, kSame>(d, row, scale, own));
   if (kForm == Form::kApart) sums.weighted -= static_cast<double>(scale.ratio_origin) * sums.teacher;
   return sums;
 }

@@ -102,10 +102,18 @@ HWY_NOINLINE double AllPairs(const Op& op, D d, const RankedRow<D>& ranked, cons
   return pairs == 0 ? 0 : value.Total(d) / pairs;
 }
 
-// The loss of a row, and its gradient times factor. `selection` has ranking_scratch elements.
+// The teacher's largest classes in order, the loss of their pairs and how many pairs there are.
 template <class D>
-HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>>& row,
-                               const RowScratch<Real<D>>& scratch, Real<D>* selection, double factor) {
+struct ComparedRow {
+  RankedRow<D> ranked;
+  const int32_t* ids;
+  double value, pairs;
+};
+
+// `selection` has ranking_scratch elements.
+template <class D>
+HWY_INLINE ComparedRow<D> CompareRanks(D d, const loss_term& term, const RowView<Real<D>>& row,
+                                       const RowScratch<Real<D>>& scratch, Real<D>* selection) {
   using T = Real<D>;
   using TI = hwy::MakeSigned<T>;
   static_assert(kTopKSlack <= 32, "ranking_scratch has that much room behind each row");
@@ -124,16 +132,41 @@ HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>
                      ? AllPairs(HingeOfPair{term.margin}, d, ranked, row.teacher, ids, pairs)
                      : AllPairs(LogisticOfPair{}, d, ranked, row.teacher, ids, pairs);
   if (HasNan(d, row.student, n) || HasNan(d, row.teacher, n)) value = std::nan("");
+  return {ranked, ids, value, pairs};
+}
+
+// The loss of a row, and its gradient times factor.
+template <class D>
+HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>>& row,
+                               const RowScratch<Real<D>>& scratch, Real<D>* selection, double factor) {
+  using T = Real<D>;
+  const auto [ranked, ids, value, pairs] = CompareRanks(d, term, row, scratch, selection);
   if (row.gradient == nullptr || (!std::isfinite(value) && sizeof(T) == 4)) return value;
   const double poison = std::isnan(value) ? value : 0;
   if (!row.add || std::isnan(value)) {
     const auto nothing = hn::Set(d, static_cast<T>(poison));
-    ForEachVector(d, n,
+    ForEachVector(d, row.classes,
                   [&](size_t j, size_t count) HWY_ATTR { StoreUpTo(d, nothing, row.gradient + j, count); });
   }
   const T slope = static_cast<T>(pairs == 0 ? 0 : factor / (term.temperature * pairs));
-  for (size_t i = 0; i < k; ++i) row.gradient[ids[i]] += slope * scratch.others[i];
+  for (size_t i = 0; i < ranked.count; ++i) row.gradient[ids[i]] += slope * ranked.slopes[i];
   return value;
+}
+
+// The slope of a row's loss by the temperature. A constant in the student's logits drops out.
+template <class D>
+HWY_NOINLINE double RankingSlope(D d, const loss_term& term, const RowView<Real<D>>& row,
+                                 const RowScratch<Real<D>>& scratch, Real<D>* selection) {
+  const ComparedRow<D> compared = CompareRanks(d, term, row, scratch, selection);
+  if (!std::isfinite(compared.value)) return std::nan("");
+  if (compared.pairs == 0) return 0;
+  const RankedRow<D>& ranked = compared.ranked;
+  const double largest = static_cast<double>(MaximumOrZero(d, ranked.logits, ranked.count));
+  double sum = 0;
+  for (size_t i = 0; i < ranked.count; ++i)
+    if (ranked.slopes[i] != 0)
+      sum += (static_cast<double>(ranked.logits[i]) - largest) * static_cast<double>(ranked.slopes[i]);
+  return -sum / (compared.pairs * term.temperature * term.temperature);
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -7,7 +7,7 @@
 #define DISTILL_SIMD_STANDARDIZED_KL_ROWS_INL_HPP
 #endif
 
-#include <distill/simd/kl_rows-inl.hpp>
+#include <distill/simd/kl_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -82,9 +82,9 @@ class StandardizedKl {
         teacher_largest_(MaximumOrZero(d, row.teacher, row.classes)),
         student_largest_(MaximumOrZero(d, row.student, row.classes)),
         student_(MomentsOf(d, row.student, row.classes, student_largest_)),
-        spread_(student_.deviation + term.alpha) {
-    const Moments teacher = MomentsOf(d, row.teacher, row.classes, teacher_largest_);
-    const double teacher_spread = term.teacher_temperature * (teacher.deviation + term.alpha);
+        spread_(student_.deviation + term.alpha),
+        teacher_spread_(MomentsOf(d, row.teacher, row.classes, teacher_largest_).deviation + term.alpha) {
+    const double teacher_spread = term.teacher_temperature * teacher_spread_;
     const double student_spread = term.temperature * spread_;
     scale_ = {static_cast<T>(kLog2e / teacher_spread), static_cast<T>(kLog2e / student_spread)};
     excess_ = static_cast<T>(student_spread / teacher_spread - 1);
@@ -114,6 +114,20 @@ class StandardizedKl {
     Store(d, scratch, mean, factor * result.other_norm, factor * result.teacher_norm,
           factor * through_spread);
     return value;
+  }
+
+  // By the temperatures, which divide the standardised logits.
+  template <bool kSame>
+  HWY_INLINE double Slope(D d, const loss_term& term) const {
+    const KlMoments m = MomentsOfPairs(d, row_, student_largest_, teacher_largest_,
+                                       [&](size_t j, size_t count) HWY_ATTR {
+                                         return PairOf<Form::kClose, kSame>(
+                                             d, LoadLogits(d, row_.teacher + j, count),
+                                             LoadLogits(d, row_.student + j, count));
+                                       });
+    const RowResult result = ResultOf<Form::kClose>(m.sums, scale_);
+    return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result), OfStudent(m, result) / spread_,
+                     OfTarget(m, m.teacher) / teacher_spread_);
   }
 
  private:
@@ -154,7 +168,7 @@ class StandardizedKl {
   const RowView<T>& row_;
   const T teacher_largest_, student_largest_;
   const Moments student_;
-  const double spread_;  // deviation + ε
+  const double spread_, teacher_spread_;  // deviation + ε
   PairScale<T> scale_;
   T excess_;  // of the teacher's scale over the student's, relative
 };
@@ -166,6 +180,13 @@ HWY_NOINLINE double StandardizedKlRow(D d, const loss_term& term, const RowView<
   return EvaluateInForm(d, row, loss.scale(), [&](auto form, auto same) HWY_ATTR {
     return loss.template Evaluate<form(), same()>(d, scratch, factor);
   });
+}
+
+template <class D>
+HWY_NOINLINE double StandardizedKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row) {
+  const StandardizedKl<D> loss(d, term, row);
+  return WithSame(loss.scale(),
+                  [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -10,7 +10,7 @@
 #define DISTILL_SIMD_TAID_KL_ROWS_INL_HPP
 #endif
 
-#include <distill/simd/kl_rows-inl.hpp>
+#include <distill/simd/kl_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -62,9 +62,10 @@ HWY_INLINE Real<D> LargestTarget(D d, const RowView<Real<D>>& row, const Interpo
   return OrZero(hn::GetLane(hn::MaxOfLanes(d, largest)));
 }
 
+// The pair of each vector, of target and student.
 template <Form kForm, bool kSame, class D>
-HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const InterpolatedScale<Real<D>>& mixed,
-                                   const RowScratch<Real<D>>& scratch) {
+HWY_INLINE auto InterpolatedPairs(D d, const RowView<Real<D>>& row,
+                                  const InterpolatedScale<Real<D>>& mixed) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   const auto vectors = VectorsOf(d, mixed.scale);
@@ -77,9 +78,8 @@ HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const Inter
   // Apart, ratio and exponents must agree to the last bit: this difference is exact.
   const V rest = hn::Set(d, mixed.student_scale - mixed.share);
   // Without the origin, which may be large and would be rounded in every product.
-  const T origin = static_cast<T>(mixed.scale.Log2RatioOrigin());
-  const V ratio_origin = hn::Set(d, origin);
-  RowSums sums = SumPairs(d, row.classes, scratch, [&](size_t j, size_t count) HWY_ATTR {
+  const V ratio_origin = hn::Set(d, static_cast<T>(mixed.scale.Log2RatioOrigin()));
+  return [=, &row](size_t j, size_t count) HWY_ATTR {
     const V t = LoadLogits(d, row.teacher + j, count), z = LoadLogits(d, row.student + j, count);
     const V y = hn::MulAdd(t, vectors.teacher_scale, hn::MulAdd(z, share, vectors.teacher_origin));
     const V x = hn::MulAdd(z, student_scale, student_origin);
@@ -92,7 +92,15 @@ HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const Inter
       const V either = hn::IfThenElse(hn::Eq(z, masked), masked, t);
       return PairOfRatio<true>(d, either, z, y, x, Log2Ratio<kSame>(d, t, z, vectors));
     }
-  });
+  };
+}
+
+template <Form kForm, bool kSame, class D>
+HWY_INLINE RowSums SumInterpolated(D d, const RowView<Real<D>>& row, const InterpolatedScale<Real<D>>& mixed,
+                                   const RowScratch<Real<D>>& scratch) {
+  using T = Real<D>;
+  RowSums sums = SumPairs(d, row.classes, scratch, InterpolatedPairs<kForm, kSame>(d, row, mixed));
+  const T origin = static_cast<T>(mixed.scale.Log2RatioOrigin());
   if (kForm == Form::kApart) sums.weighted -= static_cast<double>(origin) * sums.teacher;
   // In the unit ResultOf expects.
   if (kForm == Form::kApart && kSame) sums.weighted /= static_cast<double>(mixed.scale.teacher_scale);
@@ -120,6 +128,31 @@ HWY_NOINLINE double TaidKlRow(D d, const loss_term& term, const RowView<Real<D>>
   return EvaluateInForm(d, row, mixed.scale, [&](auto form, auto same) HWY_ATTR {
     const RowSums sums = SumInterpolated<form(), same()>(d, row, mixed, scratch);
     return FinishKl<form()>(d, row, mixed.scale, scratch, sums, factor);
+  });
+}
+
+// By the temperatures: the target moves with the teacher's, and with the student's by its share.
+template <class D>
+HWY_NOINLINE double TaidKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row) {
+  using T = Real<D>;
+  const PairScale<T> plain = ScaleOf<T>(term);
+  const T student = MaximumOrZero(d, row.student, row.classes);
+  const T teacher = MaximumOrZero(d, row.teacher, row.classes);
+  if (term.alpha == 1) return KlSlope(d, term, plain, row, teacher);
+  if (term.alpha == 0) {
+    RowView<T> itself = row;
+    itself.teacher = row.student;
+    return KlSlope(d, term, {plain.student_scale, plain.student_scale}, itself, student);
+  }
+  InterpolatedScale<T> mixed(plain, term.alpha);
+  mixed.RefersTo(teacher, student, LargestTarget(d, row, mixed));
+  return WithSame(mixed.scale, [&](auto same) HWY_ATTR {
+    const KlMoments m = MomentsOfPairs(d, row, student, teacher,
+                                       InterpolatedPairs<Form::kClose, same()>(d, row, mixed));
+    const RowResult result = ResultOf<Form::kClose>(m.sums, mixed.scale);
+    return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result),
+                     OfStudent(m, result) + (1 - term.alpha) * OfTarget(m, m.student),
+                     term.alpha * OfTarget(m, m.teacher));
   });
 }
 

@@ -55,10 +55,11 @@ HWY_INLINE double SlopeFrom(const loss_term& term, double value, double student,
 }
 
 template <bool kSame, class Op, class D>
-HWY_NOINLINE double PointwiseSlope(Op op, D d, const loss_term& term, const PairScale<Real<D>>& scale,
-                                   const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch) {
+HWY_NOINLINE double PointwiseSlopeAs(Op any_row, D d, const loss_term& term, const PairScale<Real<D>>& scale,
+                                     const RowView<Real<D>>& row, const RowScratch<Real<D>>& scratch) {
   using V = hn::Vec<D>;
   const PairNorms norms = ExponentiateRow<Form::kClose, kSame>(d, row, scale, scratch);
+  const auto op = OperatorOfRow<Form::kClose, kSame>(any_row, d, row, scale, norms, scratch);
   LogitSlope<D> student(d, MaximumOrZero(d, row.student, row.classes));
   LogitSlope<D> teacher(d, MaximumOrZero(d, row.teacher, row.classes));
   WideSum<D> value(d);
@@ -80,6 +81,14 @@ HWY_NOINLINE double PointwiseSlope(Op op, D d, const loss_term& term, const Pair
       });
   const double sum = value.Total(d) + 0 * (norms.teacher_norm + norms.student_norm);
   return SlopeFrom(term, sum < 0 ? 0 : sum, student.Total(d), teacher.Total(d));
+}
+
+template <class Op, class D>
+HWY_INLINE double PointwiseSlope(Op op, D d, const loss_term& term, const RowView<Real<D>>& row,
+                                 const RowScratch<Real<D>>& scratch) {
+  const auto scale = OfRow(ScaleOf<Real<D>>(term), row);
+  return scale.IsSame() ? PointwiseSlopeAs<true>(op, d, term, scale, row, scratch)
+                        : PointwiseSlopeAs<false>(op, d, term, scale, row, scratch);
 }
 
 template <class D>
@@ -114,17 +123,19 @@ HWY_NOINLINE double UserSlope(D d, const loss_term& term, const RowView<Real<D>>
   return SlopeFrom(term, value, student, total(row.teacher, p));
 }
 
-// Of one term on one row, T² included; for those that have one.
+// Of a loss that transforms the row first; in transformed_rows-inl.hpp.
 template <class D>
-HWY_INLINE double TemperatureSlopeRow(D d, const loss_term& term, const RowView<Real<D>>& row,
+double TransformedSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
+                        const RowScratch<Real<D>>& scratch);
+
+// Of one term on one row, T² included; for those that have one and do not rank.
+template <class D>
+HWY_INLINE double TemperatureSlopeRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
                                       const RowScratch<Real<D>>& scratch) {
+  if (term.transforms_rows()) return TransformedSlope(d, term, row, index, scratch);
   if (term.kind == loss_kind::user_divergence) return UserSlope(d, term, row, scratch);
-  const auto scale = OfRow(ScaleOf<Real<D>>(term), row);
   double slope = 0;
-  WithPointwise(term, [&](auto op) HWY_ATTR {
-    slope = scale.IsSame() ? PointwiseSlope<true>(op, d, term, scale, row, scratch)
-                           : PointwiseSlope<false>(op, d, term, scale, row, scratch);
-  });
+  WithPointwise(term, [&](auto op) HWY_ATTR { slope = PointwiseSlope(op, d, term, row, scratch); });
   return slope;
 }
 

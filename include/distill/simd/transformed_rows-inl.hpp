@@ -46,6 +46,26 @@ HWY_INLINE double TransformedRow(D d, const loss_term& term, const RowView<Real<
   }
 }
 
+template <class D>
+HWY_INLINE double TransformedSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
+                                   const RowScratch<Real<D>>& scratch) {
+  if (row.classes == 1) return OneClassRow(d, row, term.kind != loss_kind::taid_kl || term.alpha > 0);
+  switch (term.kind) {
+    case loss_kind::decoupled_kl:
+      return DecoupledKlSlope(d, term, row, static_cast<size_t>(term.labels[index]));
+    case loss_kind::standardized_kl:
+      return StandardizedKlSlope(d, term, row);
+    case loss_kind::adaptive_kl:
+      return AdaptiveKlSlope(d, term, row, scratch);
+    case loss_kind::taid_kl:
+      return TaidKlSlope(d, term, row);
+    case loss_kind::corrected_kl:
+      return CorrectedKlSlope(d, term, row, static_cast<size_t>(term.labels[index]));
+    default:
+      return 0;
+  }
+}
+
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
