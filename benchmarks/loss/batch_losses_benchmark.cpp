@@ -13,20 +13,11 @@ namespace {
 
 using namespace benchmarks;
 
-peer<float> correlation() {
-  return {"correlation", [](problem<float>& task, int threads) {
-            const auto use = [](auto student, auto teacher, auto gradient, const distill::row_options& rows) {
-              return distill::correlation{}(student, teacher, gradient,
-                                            {.executor = rows.executor, .workspace = rows.workspace});
-            };
-            return bind_distill(task, threads, oracle::nothing(), use);
-          }};
-}
-
 void fill(suite& contenders) {
   constexpr std::size_t ranked = 20;
   const peer_list<float> ours{
-      distill_loss<float>("forward_kl", distill::forward_kl{}, oracle::forward_kl(1)), correlation(),
+      distill_loss<float>("forward_kl", distill::forward_kl{}, oracle::forward_kl(1)),
+      distill_loss<float>("correlation", distill::correlation{}, oracle::nothing()),
       distill_loss<float>("universal_logit", distill::universal_logit{}, oracle::universal_logit()),
       distill_loss<float>("ranking_hinge", distill::ranking_hinge{.classes = ranked},
                           oracle::ranking_hinge(ranked)),

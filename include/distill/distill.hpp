@@ -41,7 +41,6 @@
 #include <distill/loss/alpha_beta.hpp>
 #include <distill/loss/corrected_kl.hpp>
 #include <distill/loss/correlation.hpp>
-#include <distill/loss/correlation_options.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/divergence.hpp>

@@ -195,6 +195,9 @@ TEST_CASE("attention_transfer: zeros, NaN and what is refused") {
                     Equals("attention_transfer: teacher has 3 samples, student has 2"));
   CHECK_THROWS_WITH(loss(s.view(), rows.view(), g.view()),
                     Equals("attention_transfer: teacher has 3 rows, student has 4"));
+  std::vector<double> slopes(2);
+  CHECK_THROWS_WITH(loss(s.view(), t.view(), g.view(), {.temperature_slopes = slopes}),
+                    "attention_transfer: has no temperature, so temperature_slopes must be empty");
   CHECK_THROWS_WITH((attention_transfer{.power = 0.5}(s.view(), t.view(), g.view())),
                     Equals("attention_transfer: power must be finite and >= 1, got 0.5"));
   CHECK_THROWS_WITH(loss(s.view(), t.view(), t.view()),

@@ -218,6 +218,9 @@ TEST_CASE("what losses on hidden states refuse, and that nothing is written then
          [&] { hidden_cosine{}(student, teacher, gradient, {.reduction = reduction::mean}); });
   refuse("hidden_mse: reduction::none needs row_values",
          [&] { hidden_mse{}(student, teacher, gradient, {.reduction = reduction::none}); });
+  std::vector<double> slopes(3);
+  refuse("hidden_mse: has no temperature, so temperature_slopes must be empty",
+         [&] { hidden_mse{}(student, teacher, gradient, {.temperature_slopes = slopes}); });
   refuse("hidden_mse: denominator must be finite and > 0, got -1",
          [&] { hidden_mse{}(student, teacher, gradient, {.denominator = -1}); });
   refuse("hidden_mse: row_weights has 2 entries, student has 3 rows", [&] {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "loss/correlation_oracle.hpp"
 #include "support/accuracy.hpp"
 #include "support/block_executor.hpp"
 #include "support/every_target.hpp"
@@ -20,58 +21,27 @@ using namespace support;
 
 namespace {
 
-using real = long double;
-
-// 1 - Pearson's correlation of n numbers each, `step` apart.
-real distance(const real* a, const real* b, std::size_t n, std::size_t step) {
-  real mean_a = 0, mean_b = 0;
-  for (std::size_t i = 0; i < n; ++i) mean_a += a[i * step] / n, mean_b += b[i * step] / n;
-  real aa = 0, bb = 0, ab = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const real x = a[i * step] - mean_a, y = b[i * step] - mean_b;
-    aa += x * x, bb += y * y, ab += x * y;
+batch_correlation oracle_of(const correlation& loss, std::size_t rows,
+                            const std::vector<float>& weights = {}) {
+  batch_correlation result;
+  const row_temperature teacher = loss.teacher_temperature.value_or(loss.temperature);
+  for (std::size_t row = 0; row < rows; ++row) {
+    result.weights.push_back(weights.empty() ? real{1} : real{weights[row]});
+    result.temperatures.push_back(loss.temperature[row]);
+    result.teacher_temperatures.push_back(teacher[row]);
   }
-  if (aa < 1e-34L && bb < 1e-34L) return 0;
-  return aa < 1e-34L || bb < 1e-34L ? 1 : 1 - ab / std::sqrt(aa * bb);
-}
-
-oracle::matrix probabilities(const oracle::matrix& logits, real temperature) {
-  oracle::matrix result(logits.rows, logits.classes);
-  for (std::size_t row = 0; row < logits.rows; ++row) {
-    const std::vector<real> p = oracle::softmax(&logits.at(row, 0), logits.classes, temperature);
-    for (std::size_t c = 0; c < logits.classes; ++c) result.at(row, c) = p[c];
-  }
+  result.temperature_squared = loss.temperature_squared;
+  result.beta = loss.beta;
+  result.gamma = loss.gamma;
   return result;
 }
 
 real expected_value(const correlation& loss, const oracle::matrix& student, const oracle::matrix& teacher) {
-  const real teacher_temperature = loss.teacher_temperature.value_or(loss.temperature);
-  const oracle::matrix q = probabilities(student, loss.temperature),
-                       p = probabilities(teacher, teacher_temperature);
-  real by_rows = 0, by_classes = 0;
-  for (std::size_t row = 0; row < q.rows; ++row)
-    by_rows += distance(&q.at(row, 0), &p.at(row, 0), q.classes, 1) / q.rows;
-  for (std::size_t c = 0; c < q.classes; ++c)
-    by_classes += distance(&q.at(0, c), &p.at(0, c), q.rows, q.classes) / q.classes;
-  const real scale = loss.temperature_squared ? loss.temperature * teacher_temperature : 1;
-  return scale * (loss.beta * by_rows + loss.gamma * by_classes);
+  return expected_sum(oracle_of(loss, student.rows), student, teacher) / student.rows;
 }
-
-oracle::matrix expected_gradient(const correlation& loss, oracle::matrix student,
+oracle::matrix expected_gradient(const correlation& loss, const oracle::matrix& student,
                                  const oracle::matrix& teacher) {
-  oracle::matrix gradient(student.rows, student.classes);
-  const real step = 1e-4L * loss.temperature;
-  for (std::size_t i = 0; i < student.values.size(); ++i) {
-    const real kept = student.values[i];
-    const auto value_at = [&](real offset) {
-      student.values[i] = kept + offset;
-      return expected_value(loss, student, teacher);
-    };
-    gradient.values[i] =
-        (8 * (value_at(step) - value_at(-step)) - (value_at(2 * step) - value_at(-2 * step))) / (12 * step);
-    student.values[i] = kept;
-  }
-  return gradient;
+  return expected_gradient(oracle_of(loss, student.rows), student, teacher, student.rows);
 }
 
 template <class S, class T, class G>
@@ -249,22 +219,22 @@ TEST_CASE("masked rows are left out of both parts and never read") {
       few.teacher.push_back(logits.teacher[i]);
     }
   }
-  const std::vector<float> mask = {0, 1, 0.5f, 1, 0, -2, 1}, none(7, 0.0f);
+  const std::vector<float> mask = {0, 1, 1, 1, 0, 1, 1}, none(7, 0.0f);
   const guarded_matrix<float> student(7, logits.student), teacher(7, logits.teacher),
       short_student(5, few.student), short_teacher(5, few.teacher);
   guarded_matrix<float> gradient(7, 6), expected(5, 6);
-  const double value = hot(student.view(), teacher.view(), gradient.view(), {.row_mask = mask});
+  const double value = hot(student.view(), teacher.view(), gradient.view(), {.row_weights = mask});
   CHECK(value == Approx(hot(short_student.view(), short_teacher.view(), expected.view())).epsilon(1e-14));
   for (std::size_t row = 0, i = 0; row < 7; ++row) {
     for (std::size_t c = 0; c < 6; ++c)
       CHECK(gradient.at(row, c) == Approx(mask[row] == 0 ? 0 : expected.at(i, c)).epsilon(1e-6));
     i += mask[row] == 0 ? 0 : 1;
   }
-  CHECK(hot(student.view(), teacher.view(), gradient.view(), {.row_mask = none}) == 0);
+  CHECK(hot(student.view(), teacher.view(), gradient.view(), {.row_weights = none}) == 0);
   for (std::size_t i = 0; i < 42; ++i) CHECK(gradient.at(i / 6, i % 6) == 0);
 }
 
-TEST_CASE("weight, accumulation, workspace and aliasing of correlation") {
+TEST_CASE("accumulation, workspace and aliasing of correlation") {
   const logit_pair logits = independent_logits(9, 11, 4, 1);
   for (const layout how : {layout::compact, layout::every_third}) {
     guarded_matrix<float> student(9, logits.student, how), teacher(9, logits.teacher, how);
@@ -273,7 +243,8 @@ TEST_CASE("weight, accumulation, workspace and aliasing of correlation") {
     const double value = plain(student.view(), teacher.view(), once.view());
     added.fill(1);
     const std::vector<float> mask = {1, 1, 1, 1, 1, 1, 1, 1, 0};
-    const correlation_options thrice{.weight = 3, .accumulate = true, .workspace = &kept};
+    const std::vector<float> three(9, 3.0f);
+    const row_options thrice{.row_weights = three, .accumulate = true, .workspace = &kept};
     CHECK(plain(student.view(), teacher.view(), added.view(), thrice) == Approx(3 * value).epsilon(1e-14));
     for (std::size_t i = 0; i < 99; ++i)
       CHECK(added.at(i / 11, i % 11) == Approx(1 + 3 * once.at(i / 11, i % 11)).margin(1e-6));
@@ -281,7 +252,7 @@ TEST_CASE("weight, accumulation, workspace and aliasing of correlation") {
     CHECK(size > 0);
     added.fill(1);
     (void)plain(student.view(), teacher.view(), added.view(),
-                {.row_mask = mask, .accumulate = true, .workspace = &kept});
+                {.row_weights = mask, .accumulate = true, .workspace = &kept});
     CHECK(kept.size() == size);
     CHECK(added.at(8, 3) == 1);
     CHECK(plain(student.view(), teacher.view(), student.view()) ==
@@ -314,8 +285,8 @@ TEST_CASE("what correlation refuses, and that nothing is written then") {
   constexpr double inf = std::numeric_limits<double>::infinity();
   const auto refuse = [&](const std::string& message, const correlation& loss,
                           const matrix_view<const float>& z, const matrix_view<const float>& v,
-                          const matrix_view<float>& out, const correlation_options& options = {}) {
-    CHECK_THROWS_WITH(loss(z, v, out, options), message);
+                          const matrix_view<float>& out, const row_options& rows = {}) {
+    CHECK_THROWS_WITH(loss(z, v, out, rows), message);
     CHECK(g == std::vector<float>(24, 7));
   };
   const std::vector<float> two(2, 1.0f);
@@ -325,7 +296,6 @@ TEST_CASE("what correlation refuses, and that nothing is written then") {
          student, teacher, gradient);
   refuse("correlation: beta must be finite, got inf", {.beta = inf}, student, teacher, gradient);
   refuse("correlation: gamma must be finite, got -inf", {.gamma = -inf}, student, teacher, gradient);
-  refuse("correlation: weight must be finite, got inf", {}, student, teacher, gradient, {.weight = inf});
   refuse("correlation: student has 0 rows", {}, matrix_view<const float>(s.data(), 0, 4), teacher, gradient);
   refuse("correlation: student has 0 classes", {}, matrix_view<const float>(s.data(), 3, 0), teacher,
          gradient);
@@ -337,8 +307,23 @@ TEST_CASE("what correlation refuses, and that nothing is written then") {
          gradient);
   refuse("correlation: gradient has 5 classes, student has 4", {}, student, teacher,
          matrix_view<float>(g.data(), 3, 5));
-  refuse("correlation: row_mask has 2 entries, student has 3 rows", {}, student, teacher, gradient,
-         {.row_mask = two});
+  refuse("correlation: row_weights has 2 entries, student has 3 rows", {}, student, teacher, gradient,
+         {.row_weights = two});
+  const std::vector<float> negative = {1, 2, -1};
+  refuse("correlation: row_weights[2] must be >= 0 unless gamma is 0, got -1", {.gamma = 0.5}, student,
+         teacher, gradient, {.row_weights = negative});
+  std::vector<double> values(3, 7.0), slopes(3, 7.0);
+  refuse("correlation: couples the rows, so reduction::none needs gamma = 0; use reduction::sum", {}, student,
+         teacher, gradient, {.reduction = reduction::none, .row_values = values});
+  refuse("correlation: temperature_slopes has 2 entries, student has 3 rows", {}, student, teacher, gradient,
+         {.temperature_slopes = {slopes.data(), 2}});
+  const std::vector<float> spoiled = {1, 2, 0};
+  refuse("correlation: temperature[2] must be finite and > 0, got 0", {.temperature = spoiled}, student,
+         teacher, gradient, {.row_values = values, .temperature_slopes = slopes});
+  refuse("correlation: teacher_temperature has 2 entries, student has 3 rows", {.teacher_temperature = two},
+         student, teacher, gradient);
+  CHECK(values == std::vector<double>(3, 7.0));
+  CHECK(slopes == std::vector<double>(3, 7.0));
   refuse("correlation: gradient overlaps student without being exactly the same elements", {},
          matrix_view<const float>(g.data() + 1, 3, 4), teacher, gradient);
 }

@@ -35,8 +35,9 @@ std::vector<std::size_t> ranking(const real* logits, std::size_t n) {
 
 oracle::answer expected(const universal_logit& loss, const oracle::matrix& student,
                         const oracle::matrix& teacher, const std::vector<float>& weights = {}) {
-  const real teacher_temperature = loss.teacher_temperature.value_or(loss.temperature);
-  const real scale = loss.temperature_squared ? loss.temperature * teacher_temperature : 1;
+  const real student_temperature = loss.temperature.number();
+  const real teacher_temperature = loss.teacher_temperature.value_or(loss.temperature).number();
+  const real scale = loss.temperature_squared ? student_temperature * teacher_temperature : 1;
   oracle::answer answer;
   answer.gradient = oracle::matrix(student.rows, student.classes);
   answer.row_values.resize(student.rows);
@@ -46,7 +47,7 @@ oracle::answer expected(const universal_logit& loss, const oracle::matrix& stude
   for (std::size_t row = 0; row < student.rows; ++row) {
     if (weight(row) == 0) continue;
     const std::size_t n = student.classes, m = teacher.classes;
-    const auto q = oracle::softmax(&student.at(row, 0), n, loss.temperature),
+    const auto q = oracle::softmax(&student.at(row, 0), n, student_temperature),
                p = oracle::softmax(&teacher.at(row, 0), m, teacher_temperature);
     const auto by_q = ranking(&student.at(row, 0), n), by_p = ranking(&teacher.at(row, 0), m);
     std::vector<real> u(n);
@@ -58,7 +59,7 @@ oracle::answer expected(const universal_logit& loss, const oracle::matrix& stude
     }
     for (std::size_t c = 0; c < n; ++c) mean += q[c] * u[c];
     for (std::size_t c = 0; c < n; ++c)
-      answer.gradient.at(row, c) = weight(row) / counted * scale / loss.temperature * q[c] * (u[c] - mean);
+      answer.gradient.at(row, c) = weight(row) / counted * scale / student_temperature * q[c] * (u[c] - mean);
     answer.row_values[row] = weight(row) * scale * value;
     answer.value += answer.row_values[row] / counted;
   }

@@ -28,6 +28,7 @@ inline void check_attention_transfer(double power, const input_tensor& student, 
   require_positive(name, of_teacher, teacher.extents, units);
   require_memory_of(name, of_teacher, teacher);
   check_rows(name, student.extents[0], rows);
+  refuse_temperature_slopes(name, rows);
   if (gradient.is_absent()) return;
   require_extents(name, of_gradient, gradient.extents, of_student, student.extents, units);
   require_memory_of(name, of_gradient, gradient);

@@ -7,6 +7,7 @@
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
+#include <distill/loss/denominator-inl.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
 #include <distill/view/element_access-inl.hpp>
 #include <distill/view/require_memory-inl.hpp>
@@ -40,6 +41,7 @@ inline void check_hidden_states(const hidden_states_loss& loss, const input_matr
     require_aligned(name, what, *m);
   }
   check_rows(loss.name, student.rows, rows);
+  refuse_temperature_slopes(loss.name, rows);
   if (gradient.data == nullptr && gradient.rows == 0) return;
   require_extent(name, "gradient", gradient.rows, "rows", "student", student.rows);
   require_extent(name, "gradient", gradient.columns, "columns", "student", student.columns);
@@ -119,15 +121,6 @@ inline double resolved_distance(const hidden_states_job& job, std::size_t row) {
 
 // ---- the walk over the rows
 
-inline double hidden_denominator(const hidden_states_job& job, const row_options& rows) {
-  if (rows.denominator) return *rows.denominator;
-  if (rows.reduction == reduction::none || rows.reduction == reduction::sum) return 1;
-  std::size_t counted = 0;
-  for (std::size_t row = 0; row < job.rows(); ++row) counted += job.weight(row) != 0 ? 1 : 0;
-  return static_cast<double>(counted) *
-         (rows.reduction == reduction::mean ? static_cast<double>(job.width()) : 1);
-}
-
 template <class Void>
 bool is_row_of(const untyped_matrix<Void>& m, element_type type) {
   return m.type == type && (m.column_stride == 1 || m.columns == 1);
@@ -169,7 +162,7 @@ DISTILL_INLINE double evaluate_hidden_states(const hidden_states_loss& loss, con
   job.gradient = gradient;
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
-  const double denominator = hidden_denominator(job, rows);
+  const double denominator = denominator_of(rows, counted_rows(rows, job.rows()), job.width());
   job.factor = denominator > 0 ? 1 / denominator : 0;
   const std::size_t gradient_bytes = gradient.rows * gradient.columns * size_of(gradient.type);
   job.bypass_cache = gradient.data != nullptr && !job.accumulate && gradient_bytes > cache_worth_keeping &&
@@ -179,21 +172,12 @@ DISTILL_INLINE double evaluate_hidden_states(const hidden_states_loss& loss, con
   plan_copies(job, compute);
   const row_blocks blocks(rows.executor, job.rows(),
                           job.width() * (size_of(student.type) + size_of(teacher.type)));
-  const std::size_t slot_bytes =
-      round_up_to_line(static_cast<std::size_t>(job.copies) * job.pitch * size_of(compute));
-  const std::size_t kept = round_up_to_line(job.rows() * sizeof(double));
-  workspace own;
-  std::byte* const memory =
-      (rows.workspace != nullptr ? *rows.workspace : own).require(kept + blocks.slots * slot_bytes);
-  job.values = reinterpret_cast<double*>(memory);
+  const std::size_t slot_bytes = static_cast<std::size_t>(job.copies) * job.pitch * size_of(compute);
+  const call_memory memory(rows.workspace, job.rows() * sizeof(double), blocks.slots, slot_bytes);
+  job.values = reinterpret_cast<double*>(memory.kept());
   const auto run = [&](const hidden_states_job& rows_of_job) {
-    blocks.run(rows.executor, memory + kept, slot_bytes,
-               [&](std::size_t begin, std::size_t end, void* scratch) {
-                 if (in_double)
-                   hidden_states_rows_double(rows_of_job, begin, end, scratch);
-                 else
-                   hidden_states_rows_float(rows_of_job, begin, end, scratch);
-               });
+    memory.run(rows.executor, blocks, in_double ? hidden_states_rows_double : hidden_states_rows_float,
+               rows_of_job);
   };
   // A gradient in place of an input leaves nothing to compute a value again from, so the values come first.
   if (gradient.data != nullptr && !loss.normalizes() &&

@@ -87,4 +87,29 @@ struct row_blocks {
   }
 };
 
+// The memory of a call, from the workspace it was given or from one of its own: what it keeps, then a slot of
+// scratch for each block in flight.
+class call_memory {
+ public:
+  call_memory(workspace* given, std::size_t kept_bytes, std::size_t slots, std::size_t slot_bytes)
+      : kept_bytes_(round_up_to_line(kept_bytes)),
+        slot_bytes_(round_up_to_line(slot_bytes)),
+        memory_((given != nullptr ? *given : own_).require(kept_bytes_ + slots * slot_bytes_)) {}
+
+  std::byte* kept() const { return memory_; }
+
+  // Calls kernel(job, begin, end, scratch) for every block.
+  template <class Job>
+  void run(const executor_ref& executor, const row_blocks& blocks,
+           void (*kernel)(const Job&, std::size_t, std::size_t, void*), const Job& job) const {
+    blocks.run(executor, memory_ + kept_bytes_, slot_bytes_,
+               [&](std::size_t begin, std::size_t end, void* scratch) { kernel(job, begin, end, scratch); });
+  }
+
+ private:
+  workspace own_;
+  std::size_t kept_bytes_, slot_bytes_;
+  std::byte* memory_;
+};
+
 }  // namespace distill::inline DISTILL_ABI::detail

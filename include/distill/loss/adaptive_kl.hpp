@@ -11,7 +11,7 @@ namespace distill::inline DISTILL_ABI {
 /// probable classes that together have at least the probability `head_mass`; of equally probable classes
 /// the first.
 /// Gradient: w held constant: T_t (w (q - p) + (1 - w) q (log(q / p) - Σ q log(q / p))), times weight /
-/// denominator.
+/// denominator. The slope by the temperature holds w constant too: it jumps where the head does.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
 /// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
 /// `teacher_temperature` is given; `temperature_squared`: multiply by T_s T_t; `head_mass` (in (0, 1)).

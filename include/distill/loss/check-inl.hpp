@@ -79,23 +79,51 @@ inline void check_temperature_slopes(const char* name, std::span<const loss_term
                             ", so temperature_slopes must be empty");
 }
 
+inline void refuse_temperature_slopes(const char* name, const row_options& rows) {
+  if (!rows.temperature_slopes.empty())
+    throw parameter_error(std::string(name) + ": has no temperature, so temperature_slopes must be empty");
+}
+
 // The numbers of the rows that count.
+template <class Counts>
+void check_temperatures_of_rows(const char* name, const char* what,
+                                const vector_view<const float>& temperatures, const input_matrix& student,
+                                const output_matrix& gradient, Counts counts) {
+  require_extent(name, what, temperatures.size(), "entries", "student", student.rows);
+  if (gradient.data != nullptr)
+    require_no_overlap(name, what, temperatures.data_handle(), temperatures.size(), temperatures.stride() * 4,
+                       4, "gradient", gradient);
+  for (std::size_t row = 0; row < student.rows; ++row) {
+    if (!counts(row)) continue;
+    const float temperature = temperatures[row];
+    if (!(temperature > 0 && std::isfinite(temperature)))
+      require_temperature(name, std::string(what) + "[" + std::to_string(row) + "]", temperature);
+  }
+}
+
+inline bool is_masked(const row_options& rows, std::size_t row) {
+  return !rows.row_weights.empty() && rows.row_weights[row] == 0;
+}
+
 inline void check_row_temperatures(const loss_term& term, const char* what,
                                    const std::optional<row_temperature>& given, const input_matrix& student,
                                    const row_options& rows, const output_matrix& gradient) {
   if (!given) return;
-  const vector_view<const float> temperatures = given->rows();
-  require_extent(term.name, what, temperatures.size(), "entries", "student", student.rows);
-  if (gradient.data != nullptr)
-    require_no_overlap(term.name, what, temperatures.data_handle(), temperatures.size(),
-                       temperatures.stride() * 4, 4, "gradient", gradient);
-  for (std::size_t row = 0; row < student.rows; ++row) {
-    const bool masked = !rows.row_weights.empty() && rows.row_weights[row] == 0;
-    if (masked || (term.needs_labels() && term.labels[row] == term.ignore_index)) continue;
-    const float temperature = temperatures[row];
-    if (!(temperature > 0 && std::isfinite(temperature)))
-      require_temperature(term.name, std::string(what) + "[" + std::to_string(row) + "]", temperature);
-  }
+  check_temperatures_of_rows(term.name, what, given->rows(), student, gradient, [&](std::size_t row) {
+    return !is_masked(rows, row) && !(term.needs_labels() && term.labels[row] == term.ignore_index);
+  });
+}
+
+// The same of a loss that is no term.
+inline void check_row_temperatures(const char* name, const row_temperature& student_temperature,
+                                   const row_temperature& teacher_temperature, const input_matrix& student,
+                                   const row_options& rows, const output_matrix& gradient) {
+  const auto counts = [&](std::size_t row) { return !is_masked(rows, row); };
+  if (student_temperature.is_per_row())
+    check_temperatures_of_rows(name, "temperature", student_temperature.rows(), student, gradient, counts);
+  if (teacher_temperature.is_per_row() && !(teacher_temperature == student_temperature))
+    check_temperatures_of_rows(name, "teacher_temperature", teacher_temperature.rows(), student, gradient,
+                               counts);
 }
 
 inline void check_rows(const char* name, std::size_t count, const row_options& rows) {

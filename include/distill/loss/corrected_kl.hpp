@@ -10,7 +10,7 @@ namespace distill::inline DISTILL_ABI {
 /// Row value: T_s T_t Σ c log(c / q), q = softmax(student / T_s), c = (1 - λ) p + λ onehot(label), p =
 /// softmax(teacher / T_t). With w the largest p of another class, λ = (w - p_label + τ) / (1 + w -
 /// p_label), so that c_label exceeds every other c by τ; λ = 0 where p_label does already.
-/// Gradient: T_t (q - c), times weight / denominator.
+/// Gradient: T_t (q - c), times weight / denominator. By the temperature, λ moves with p.
 /// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ; labels
 /// [rows]. Nats.
 /// Options: `labels` (std::int32_t, std::int64_t or std::uint8_t); `threshold` τ (in [0, 1)); `temperature`

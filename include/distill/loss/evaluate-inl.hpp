@@ -7,6 +7,7 @@
 #include <cmath>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
+#include <distill/loss/denominator-inl.hpp>
 #include <distill/loss/loss_text-inl.hpp>
 #include <distill/loss/row_job.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
@@ -159,15 +160,10 @@ DISTILL_INLINE bool any_unresolved(const row_job& job) {
 
 // What each term's sum is divided by; 0 if no row counts.
 DISTILL_INLINE double denominator_of(const row_job& job, const loss_term& term, const row_options& rows) {
-  if (rows.denominator) return *rows.denominator;
-  if (rows.reduction == reduction::none || rows.reduction == reduction::sum) return 1;
-  std::size_t counted = job.rows();
-  if (!rows.row_weights.empty() || term.needs_labels()) {
-    counted = 0;
-    for (std::size_t row = 0; row < job.rows(); ++row) counted += job.counts(term, row) ? 1 : 0;
-  }
-  const double per_row = rows.reduction == reduction::mean ? static_cast<double>(job.classes()) : 1;
-  return static_cast<double>(counted) * per_row;
+  if (!term.needs_labels()) return denominator_of(rows, counted_rows(rows, job.rows()), job.classes());
+  std::size_t counted = 0;
+  for (std::size_t row = 0; row < job.rows(); ++row) counted += job.counts(term, row) ? 1 : 0;
+  return denominator_of(rows, counted, job.classes());
 }
 
 DISTILL_INLINE double total_of(const row_job& job, const row_options& rows) {

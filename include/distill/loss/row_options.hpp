@@ -22,17 +22,20 @@ struct row_options {
   /// [rows] finite factors on value and gradient; a row of weight 0 is masked: never read, whatever it holds,
   /// not counted, its gradient written as 0. Empty: every row has weight 1.
   vector_view<const float> row_weights = {};
-  /// Divides instead of what the reduction says (finite, > 0; not with reduction::none): the count over a whole
-  /// accumulated or distributed batch.
+  /// Divides instead of what the reduction says (finite, > 0; not with reduction::none): the count over a
+  /// whole accumulated or distributed batch.
   std::optional<double> denominator = std::nullopt;
   /// [rows] out: weight times value of each row, before the division; 0 for masked rows.
   vector_view<double> row_values = {};
-  /// [rows] out: the derivative of the loss by the temperature of each row, that of student and teacher moving
-  /// together; T² factor, weight, coefficient and denominator included. 0 for masked rows, NaN where a value is
-  /// not finite. The sum is the derivative by a temperature that all rows share. It is that of all losses with
-  /// a teacher and a temperature: cross_entropy, whose temperature is its own, and logit_mse have no part in it.
-  /// Takes a walk over the rows of its own; value and gradient are the same bits with or without.
-  /// parameter_error for a loss that does not know its slope. See docs/concepts/temperature.md.
+  /// [rows] out: the derivative of the loss by the temperature of each row, that of student and teacher
+  /// moving together; T² factor, weight, coefficient and denominator included. 0 for masked rows, NaN where a
+  /// value is not finite. The sum is the derivative by a temperature that all rows share. It is that of all
+  /// losses with a teacher and a temperature: cross_entropy, whose temperature is its own, and logit_mse have
+  /// no part in it. What else a temperature moves, such as taid_kl's and corrected_kl's target, moves;
+  /// adaptive_kl's weight is held constant, as in its gradient. Takes a walk over the rows of its own,
+  /// universal_logit apart; value and gradient are the same bits with or without. parameter_error for a
+  /// divergence without teacher_slope and for losses that have no temperature at all. See
+  /// docs/concepts/temperature.md.
   vector_view<double> temperature_slopes = {};
   /// Add to the gradient buffer instead of overwriting it.
   bool accumulate = false;

@@ -8,19 +8,18 @@ namespace distill::inline DISTILL_ABI {
 ///
 /// Row value: T_s T_t Σ m log(m / q), q = softmax(student / T_s), m = softmax((1 - t) student / T_s + t
 /// teacher / T_t).
-/// Gradient: the target m held constant: T_t (q - m), times weight / denominator.
-/// Shapes: student, teacher and gradient [rows, classes], any strides; element types may differ. Nats.
-/// Options: `interpolation` t (in [0, 1]); `temperature` (finite, > 0; one, or one per row) of the student,
-/// and of the teacher unless `teacher_temperature` is given; `temperature_squared`: multiply by T_s T_t.
-/// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Special values: t = 1 is forward_kl, to the last bit; t = 0 is exactly 0 with a zero gradient, whatever
-/// the teacher. Equal logits give exactly 0 if the temperatures are equal; never negative. A class that
-/// either masks by a logit of -inf has no probability in the target, unless t is 0 or 1; NaN, +inf or a row
-/// without a class that both give a probability, in a counted row, gives NaN.
-/// Accuracy: `tests/loss/taid_kl_test.cpp`.
-/// Cost: three passes over a row in cache, two exponentials per element. Memory: two float rows per thread
-/// and O(rows), from the workspace.
-/// Source: Shing et al. 2025, arXiv 2501.16937.
+/// Gradient: the target m held constant: T_t (q - m), times weight / denominator. The slope by the
+/// temperature is the derivative of the value: the target moves with both temperatures. Shapes: student,
+/// teacher and gradient [rows, classes], any strides; element types may differ. Nats. Options:
+/// `interpolation` t (in [0, 1]); `temperature` (finite, > 0; one, or one per row) of the student, and of the
+/// teacher unless `teacher_temperature` is given; `temperature_squared`: multiply by T_s T_t. Throws:
+/// shape_error, parameter_error, layout_error, before anything is written. Special values: t = 1 is
+/// forward_kl, to the last bit; t = 0 is exactly 0 with a zero gradient, whatever the teacher. Equal logits
+/// give exactly 0 if the temperatures are equal; never negative. A class that either masks by a logit of -inf
+/// has no probability in the target, unless t is 0 or 1; NaN, +inf or a row without a class that both give a
+/// probability, in a counted row, gives NaN. Accuracy: `tests/loss/taid_kl_test.cpp`. Cost: three passes over
+/// a row in cache, two exponentials per element. Memory: two float rows per thread and O(rows), from the
+/// workspace. Source: Shing et al. 2025, arXiv 2501.16937.
 struct taid_kl {
   row_temperature temperature = 1;
   std::optional<row_temperature> teacher_temperature = std::nullopt;

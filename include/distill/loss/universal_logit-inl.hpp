@@ -7,6 +7,7 @@
 #include <distill/error/parameter_text-inl.hpp>
 #include <distill/execution/row_blocks-inl.hpp>
 #include <distill/loss/check-inl.hpp>
+#include <distill/loss/denominator-inl.hpp>
 #include <distill/loss/universal_logit_job.hpp>
 #include <distill/numeric/compensated_sum-inl.hpp>
 
@@ -23,8 +24,8 @@ inline void check_universal_logit(const universal_logit_loss& loss, const input_
                                   const input_matrix& teacher, const output_matrix& gradient,
                                   const row_options& rows) {
   const char* const name = "universal_logit";
-  require_temperature(name, "temperature", loss.temperature);
-  require_temperature(name, "teacher_temperature", loss.teacher_temperature);
+  require_temperature(name, "temperature", loss.temperature.number());
+  require_temperature(name, "teacher_temperature", loss.teacher_temperature.number());
   if (student.rows == 0) throw shape_error(std::string(name) + ": student has 0 rows");
   require_extent(name, "teacher", teacher.rows, "rows", "student", student.rows);
   for (const auto& [m, what] : {std::pair{&student, "student"}, std::pair{&teacher, "teacher"}}) {
@@ -36,16 +37,9 @@ inline void check_universal_logit(const universal_logit_loss& loss, const input_
     require_aligned(name, what, *m);
   }
   check_rows(name, student.rows, rows);
+  check_temperature_slopes(name, {}, student, rows.temperature_slopes);
+  check_row_temperatures(name, loss.temperature, loss.teacher_temperature, student, rows, gradient);
   if (gradient.data != nullptr || gradient.rows > 0) check_gradient(name, gradient, student, teacher, rows);
-}
-
-inline double universal_logit_denominator(const universal_logit_job& job, const row_options& rows) {
-  if (rows.denominator) return *rows.denominator;
-  if (rows.reduction == reduction::none || rows.reduction == reduction::sum) return 1;
-  std::size_t counted = 0;
-  for (std::size_t row = 0; row < job.rows(); ++row) counted += job.weight(row) != 0 ? 1 : 0;
-  const double per_row = rows.reduction == reduction::mean ? static_cast<double>(job.student.columns) : 1;
-  return static_cast<double>(counted) * per_row;
 }
 
 DISTILL_INLINE double evaluate_universal_logit(const universal_logit_loss& loss, const input_matrix& student,
@@ -59,28 +53,19 @@ DISTILL_INLINE double evaluate_universal_logit(const universal_logit_loss& loss,
   job.gradient = gradient;
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
-  const double denominator = universal_logit_denominator(job, rows);
+  job.temperature_slopes = rows.temperature_slopes;
+  const double denominator = denominator_of(rows, counted_rows(rows, job.rows()), student.columns);
   job.factor = denominator > 0 ? 1 / denominator : 0;
   const bool in_double = student.type == element_type::float64 || teacher.type == element_type::float64;
-  const std::size_t element_bytes = in_double ? 8 : 4;
   constexpr std::size_t widest = widest_vector_bytes / sizeof(float);
   job.pitch = (job.longest() + widest - 1) / widest * widest;
   const row_blocks blocks(rows.executor, job.rows(),
                           student.columns * size_of(student.type) + teacher.columns * size_of(teacher.type));
-  const std::size_t slot_bytes =
-      round_up_to_line((universal_logit_job::scratch_rows * job.pitch) * element_bytes + job.counter_bytes);
-  const std::size_t kept = round_up_to_line(job.rows() * sizeof(double));
-  workspace own;
-  std::byte* const memory =
-      (rows.workspace != nullptr ? *rows.workspace : own).require(kept + blocks.slots * slot_bytes);
-  job.values = reinterpret_cast<double*>(memory);
-  blocks.run(rows.executor, memory + kept, slot_bytes,
-             [&](std::size_t begin, std::size_t end, void* scratch) {
-               if (in_double)
-                 universal_logit_rows_double(job, begin, end, scratch);
-               else
-                 universal_logit_rows_float(job, begin, end, scratch);
-             });
+  const std::size_t slot_bytes = job.scratch_rows() * job.pitch * (in_double ? 8 : 4) + job.counter_bytes;
+  const call_memory memory(rows.workspace, job.rows() * sizeof(double), blocks.slots, slot_bytes);
+  job.values = reinterpret_cast<double*>(memory.kept());
+  memory.run(rows.executor, blocks, in_double ? universal_logit_rows_double : universal_logit_rows_float,
+             job);
   const auto weighted = [&](std::size_t row) {
     const double weight = static_cast<double>(job.weight(row));
     return weight == 0 ? 0 : weight * job.values[row];

@@ -19,9 +19,9 @@ namespace distill::inline DISTILL_ABI {
 /// student's classes.
 /// It is no part of an objective, whose losses share the classes: add it with `.accumulate`.
 /// Throws: shape_error, parameter_error, layout_error, before anything is written.
-/// Options: `temperature` (finite, > 0) of the student, and of the teacher unless `teacher_temperature` is
-/// given; `temperature_squared`: multiply value and gradient by T_student * T_teacher; the paper has
-/// temperature 1.
+/// Options: `temperature` (finite, > 0; one, or one per row) of the student, and of the teacher unless
+/// `teacher_temperature` is given; `temperature_squared`: multiply value and gradient by T_student *
+/// T_teacher; the paper has temperature 1.
 /// Special values: equal rows give exactly 0 and a zero gradient, and so does any reordering of the classes;
 /// at most 2 before the factor. A logit of -inf is probability 0; NaN, +inf or a row of -inf in a counted
 /// row gives NaN.
@@ -30,13 +30,14 @@ namespace distill::inline DISTILL_ABI {
 /// the sign at a rank is that of rounded probabilities.
 /// Cost: both rows sorted, in time proportional to their length, and one exponential per element; the sorts
 /// dominate.
-/// Memory, from the workspace: O(rows), and per thread six rows of the longer length and 48 KiB.
+/// Memory, from the workspace: O(rows), and per thread six rows of the longer length and 48 KiB; eight for
+/// temperature_slopes.
 /// Threads and aliasing: the bits do not depend on the executor; the gradient may be exactly the student's
 /// elements, or the teacher's where the shapes are equal.
 /// Source: Boizard et al. 2024, arXiv 2402.12030.
 struct universal_logit {
-  double temperature = 1;
-  std::optional<double> teacher_temperature = std::nullopt;
+  row_temperature temperature = 1;
+  std::optional<row_temperature> teacher_temperature = std::nullopt;
   bool temperature_squared = true;
 
   /// The value; with a gradient buffer [rows, student classes] also dLoss/dStudent, written there.

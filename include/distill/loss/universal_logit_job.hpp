@@ -7,10 +7,12 @@ namespace distill::inline DISTILL_ABI::detail {
 
 /// The loss lowered to numbers.
 struct universal_logit_loss {
-  double temperature = 1, teacher_temperature = 1;
+  row_temperature temperature = 1, teacher_temperature = 1;
   bool temperature_squared = true;
 
-  double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
+  double scale(std::size_t row) const {
+    return temperature_squared ? temperature[row] * teacher_temperature[row] : 1;
+  }
 };
 
 /// Everything a kernel needs to evaluate a range of rows, already checked.
@@ -19,13 +21,16 @@ struct universal_logit_job {
   input_matrix student, teacher;
   output_matrix gradient;  // no data: value only
   vector_view<const float> weights;
-  double factor = 1;         // 1 / denominator
-  double* values = nullptr;  // [rows] out: before the weight
+  double factor = 1;                       // 1 / denominator
+  double* values = nullptr;                // [rows] out: before the weight
+  vector_view<double> temperature_slopes;  // out, unless it is empty
   bool accumulate = false;
 
-  // A worker's scratch: the sorted probabilities of both, then two places of two rows each for sorting, all
-  // in the compute type and `pitch` long; then counters.
-  static constexpr std::size_t scratch_rows = 6, counter_bytes = 6 * 2048 * sizeof(std::uint32_t);
+  // A worker's scratch: the sorted probabilities of both, then two places of two rows each for sorting, then,
+  // for slopes by the temperature, the sorted logits of both; all in the compute type and `pitch` long. Then
+  // counters.
+  static constexpr std::size_t counter_bytes = 6 * 2048 * sizeof(std::uint32_t);
+  std::size_t scratch_rows() const { return temperature_slopes.empty() ? 6 : 8; }
   std::size_t pitch = 0;
 
   std::size_t rows() const { return student.rows; }

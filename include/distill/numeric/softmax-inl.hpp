@@ -167,16 +167,9 @@ DISTILL_INLINE void evaluate_softmax(softmax_kind kind, const input_matrix& inpu
   job.scratch = plan_scratch(job, compute);
   const row_blocks blocks(options.executor, job.rows(), 2 * job.classes() * size_of(input.type));
   const std::size_t slot_bytes =
-      round_up_to_line(static_cast<std::size_t>(job.scratch.count) * job.scratch.pitch * size_of(compute));
-  workspace own;
-  std::byte* const memory =
-      (options.workspace != nullptr ? *options.workspace : own).require(blocks.slots * slot_bytes);
-  blocks.run(options.executor, memory, slot_bytes, [&](std::size_t begin, std::size_t end, void* scratch) {
-    if (in_double)
-      softmax_rows_double(job, begin, end, scratch);
-    else
-      softmax_rows_float(job, begin, end, scratch);
-  });
+      static_cast<std::size_t>(job.scratch.count) * job.scratch.pitch * size_of(compute);
+  const call_memory memory(options.workspace, 0, blocks.slots, slot_bytes);
+  memory.run(options.executor, blocks, in_double ? softmax_rows_double : softmax_rows_float, job);
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

@@ -78,9 +78,9 @@ HWY_INLINE double LiftedRow(D d, const PairScale<Real<D>>& scale, const RowView<
 // How a row is corrected.
 template <class T>
 struct Correction {
-  PairScale<T> scale;  // of the corrected row
-  T maximum;           // the teacher's largest logit
-  T largest;           // that of the other classes
+  PairScale<T> scale;   // of the corrected row
+  T maximum;            // the teacher's largest logit
+  T largest;            // that of the other classes
   double label, other;  // probabilities before, of the label and of the largest other
   double sum;           // of the teacher's exponentials before
   double before;        // their origin
@@ -136,7 +136,8 @@ HWY_INLINE double LiftedLogit(const Correction<T>& c, double threshold, double l
   };
   const double of_other = weighted(c.other, static_cast<double>(c.largest) - c.maximum - mean);
   const double of_label = weighted(c.label, label_logit - mean);
-  return mean + (of_other - threshold * of_label) / (1 - threshold) / LiftedShare(c.label, c.other, threshold);
+  return mean +
+         (of_other - threshold * of_label) / (1 - threshold) / LiftedShare(c.label, c.other, threshold);
 }
 
 template <class D>

@@ -204,8 +204,7 @@ HWY_NOINLINE double DecoupledKlRow(D d, const loss_term& term, const RowView<Rea
 template <class D>
 HWY_NOINLINE double DecoupledKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t label) {
   const DecoupledKl<D> loss(d, term, row, label);
-  return WithSame(loss.scale(),
-                  [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
+  return WithSame(loss.scale(), [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

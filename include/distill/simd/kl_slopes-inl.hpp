@@ -71,7 +71,9 @@ class LogitMomentSums {
     weighted_.Add(d, weighted_block_);
     exponential_block_ = other_block_ = weighted_block_ = hn::Zero(d);
   }
-  HWY_INLINE LogitMoments Total(D d) const { return {exponentials_.Total(d), others_.Total(d), weighted_.Total(d)}; }
+  HWY_INLINE LogitMoments Total(D d) const {
+    return {exponentials_.Total(d), others_.Total(d), weighted_.Total(d)};
+  }
 
  private:
   V largest_, exponential_block_, other_block_, weighted_block_;

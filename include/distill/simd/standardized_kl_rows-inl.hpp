@@ -119,12 +119,11 @@ class StandardizedKl {
   // By the temperatures, which divide the standardised logits.
   template <bool kSame>
   HWY_INLINE double Slope(D d, const loss_term& term) const {
-    const KlMoments m = MomentsOfPairs(d, row_, student_largest_, teacher_largest_,
-                                       [&](size_t j, size_t count) HWY_ATTR {
-                                         return PairOf<Form::kClose, kSame>(
-                                             d, LoadLogits(d, row_.teacher + j, count),
+    const KlMoments m =
+        MomentsOfPairs(d, row_, student_largest_, teacher_largest_, [&](size_t j, size_t count) HWY_ATTR {
+          return PairOf<Form::kClose, kSame>(d, LoadLogits(d, row_.teacher + j, count),
                                              LoadLogits(d, row_.student + j, count));
-                                       });
+        });
     const RowResult result = ResultOf<Form::kClose>(m.sums, scale_);
     return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result), OfStudent(m, result) / spread_,
                      OfTarget(m, m.teacher) / teacher_spread_);
@@ -185,8 +184,7 @@ HWY_NOINLINE double StandardizedKlRow(D d, const loss_term& term, const RowView<
 template <class D>
 HWY_NOINLINE double StandardizedKlSlope(D d, const loss_term& term, const RowView<Real<D>>& row) {
   const StandardizedKl<D> loss(d, term, row);
-  return WithSame(loss.scale(),
-                  [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
+  return WithSame(loss.scale(), [&](auto same) HWY_ATTR { return loss.template Slope<same()>(d, term); });
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -64,8 +64,7 @@ HWY_INLINE Real<D> LargestTarget(D d, const RowView<Real<D>>& row, const Interpo
 
 // The pair of each vector, of target and student.
 template <Form kForm, bool kSame, class D>
-HWY_INLINE auto InterpolatedPairs(D d, const RowView<Real<D>>& row,
-                                  const InterpolatedScale<Real<D>>& mixed) {
+HWY_INLINE auto InterpolatedPairs(D d, const RowView<Real<D>>& row, const InterpolatedScale<Real<D>>& mixed) {
   using T = Real<D>;
   using V = hn::Vec<D>;
   const auto vectors = VectorsOf(d, mixed.scale);
@@ -147,8 +146,8 @@ HWY_NOINLINE double TaidKlSlope(D d, const loss_term& term, const RowView<Real<D
   InterpolatedScale<T> mixed(plain, term.alpha);
   mixed.RefersTo(teacher, student, LargestTarget(d, row, mixed));
   return WithSame(mixed.scale, [&](auto same) HWY_ATTR {
-    const KlMoments m = MomentsOfPairs(d, row, student, teacher,
-                                       InterpolatedPairs<Form::kClose, same()>(d, row, mixed));
+    const KlMoments m =
+        MomentsOfPairs(d, row, student, teacher, InterpolatedPairs<Form::kClose, same()>(d, row, mixed));
     const RowResult result = ResultOf<Form::kClose>(m.sums, mixed.scale);
     return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result),
                      OfStudent(m, result) + (1 - term.alpha) * OfTarget(m, m.student),

@@ -47,11 +47,15 @@ class LogitSlope {
 };
 
 // From both sums, and from F where its factor T_s T_t moves too.
-HWY_INLINE double SlopeFrom(const loss_term& term, double value, double student, double teacher) {
+HWY_INLINE double SlopeFrom(double s, double t, bool temperature_squared, double value, double student,
+                            double teacher) {
   if (!std::isfinite(value)) return std::nan("");
-  const double s = term.temperature, t = term.teacher_temperature;
   const double of_logits = -student / (s * s) - teacher / (t * t);
-  return term.temperature_squared ? s * t * of_logits + (s + t) * value : of_logits;
+  return temperature_squared ? s * t * of_logits + (s + t) * value : of_logits;
+}
+HWY_INLINE double SlopeFrom(const loss_term& term, double value, double student, double teacher) {
+  return SlopeFrom(term.temperature, term.teacher_temperature, term.temperature_squared, value, student,
+                   teacher);
 }
 
 template <bool kSame, class Op, class D>

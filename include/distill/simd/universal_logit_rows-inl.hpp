@@ -10,10 +10,12 @@
 #define DISTILL_SIMD_UNIVERSAL_LOGIT_ROWS_INL_HPP
 #endif
 
+#include <algorithm>
 #include <cmath>
 #include <distill/loss/universal_logit_job.hpp>
 #include <distill/simd/descending_sort-inl.hpp>
 #include <distill/simd/probabilities-inl.hpp>
+#include <distill/simd/temperature_slopes-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -35,7 +37,9 @@ class UniversalLogit {
         p_(q_ + job.pitch),
         place_(p_ + job.pitch),
         other_place_(place_ + 2 * job.pitch),
-        counts_(reinterpret_cast<uint32_t*>(other_place_ + 2 * job.pitch)) {
+        student_logits_(other_place_ + 2 * job.pitch),
+        teacher_logits_(student_logits_ + job.pitch),
+        counts_(reinterpret_cast<uint32_t*>(q_ + job.scratch_rows() * job.pitch)) {
     static_assert(sizeof(Keyed<T>) == 2 * sizeof(T), "a place for sorting is two rows");
     static_assert(kSortCounts<T> * sizeof(uint32_t) <= universal_logit_job::counter_bytes, "counters");
   }
@@ -45,12 +49,15 @@ class UniversalLogit {
     SortTeacher(row);
     const SortScratch<Keyed<T>> student = SortStudent(row);
     const Comparison found = Compare();
-    const double value = found.distance;
-    job_.values[row] = job_.loss.scale() * value;
+    const double value = found.distance, scale = job_.loss.scale(row);
+    const double factor = job_.factor * static_cast<double>(job_.weight(row));
+    job_.values[row] = scale * value;
+    if (!job_.temperature_slopes.empty())
+      job_.temperature_slopes[row] = factor * TemperatureSlope(row, value);
     if (job_.gradient.data == nullptr) return;
     const double poison = std::isnan(value) ? value : 0;
-    const double slope = job_.factor * static_cast<double>(job_.weight(row)) * job_.loss.scale();
-    WriteSlopes(found.mean_slope, slope / job_.loss.temperature + poison);
+    const double slope = factor * scale;
+    WriteSlopes(found.mean_slope, slope / job_.loss.temperature[row] + poison);
     // The sort has left this place free.
     T* const gradient = reinterpret_cast<T*>(student.others);
     for (size_t j = 0; j < n; ++j) gradient[student.items[j].Id()] = q_[j];
@@ -82,7 +89,8 @@ class UniversalLogit {
     for (size_t j = 0; j < n; ++j) s.items[j] = DescendingKey(logits[j]);
     SortItems(s, n);
     for (size_t j = 0; j < n; ++j) p_[j] = ValueOfKey<T>(s.items[j]);
-    Normalize(p_, n, job_.loss.teacher_temperature);
+    if (!job_.temperature_slopes.empty()) std::copy_n(p_, n, teacher_logits_);
+    Normalize(p_, n, job_.loss.teacher_temperature[row]);
   }
 
   SortScratch<Keyed<T>> SortStudent(size_t row) const {
@@ -93,7 +101,8 @@ class UniversalLogit {
     for (size_t j = 0; j < n; ++j) s.items[j] = Keyed<T>(DescendingKey(logits[j]), j);
     SortItems(s, n);
     for (size_t j = 0; j < n; ++j) q_[j] = ValueOfKey<T>(KeyOf(s.items[j]));
-    Normalize(q_, n, job_.loss.temperature);
+    if (!job_.temperature_slopes.empty()) std::copy_n(q_, n, student_logits_);
+    Normalize(q_, n, job_.loss.temperature[row]);
     return s;
   }
 
@@ -120,6 +129,25 @@ class UniversalLogit {
     return {distance.Total(d), slope.Total(d)};
   }
 
+  // Σ x (g - b Σ g) of sorted logits x, their probabilities b and g = b sign(b - c).
+  static double OfLogits(const T* logits, const T* own, const T* other, size_t n) {
+    LogitSlope<D> sums(d, OrZero(logits[0]));
+    ForEachVector(
+        d, n,
+        [&](size_t j, size_t count) HWY_ATTR {
+          const V b = hn::LoadU(d, own + j);
+          sums.Add(d, LoadLogits(d, logits + j, count), b, Signed(b, hn::LoadU(d, other + j)));
+        },
+        [&]() HWY_ATTR { sums.Flush(d); });
+    return sums.Total(d);
+  }
+  HWY_NOINLINE double TemperatureSlope(size_t row, double value) const {
+    const double student = OfLogits(student_logits_, q_, p_, job_.student.columns);
+    const double teacher = OfLogits(teacher_logits_, p_, q_, job_.teacher.columns);
+    return SlopeFrom(job_.loss.temperature[row], job_.loss.teacher_temperature[row],
+                     job_.loss.temperature_squared, value, student, teacher);
+  }
+
   // Over the student's probabilities, still in their order.
   void WriteSlopes(double mean_slope, double factor) const {
     const V mean = hn::Set(d, static_cast<T>(mean_slope)), k = hn::Set(d, static_cast<T>(factor));
@@ -132,7 +160,7 @@ class UniversalLogit {
   size_t RoundedUp() const { return (job_.longest() + hn::Lanes(d) - 1) / hn::Lanes(d) * hn::Lanes(d); }
 
   const universal_logit_job& job_;
-  T *const q_, *const p_, *const place_, *const other_place_;
+  T *const q_, *const p_, *const place_, *const other_place_, *const student_logits_, *const teacher_logits_;
   uint32_t* const counts_;
 };
 
@@ -141,10 +169,12 @@ template <class T>
 void UniversalLogitRows(const universal_logit_job& job, size_t begin, size_t end, void* scratch) {
   UniversalLogit<T> kernel(job, scratch);
   for (size_t row = begin; row < end; ++row) {
-    if (job.weight(row) != 0)
+    if (job.weight(row) != 0) {
       kernel.Row(row);
-    else if (job.gradient.data != nullptr && !job.accumulate)
-      StoreZeroRow(job.gradient, row);
+      continue;
+    }
+    if (!job.temperature_slopes.empty()) job.temperature_slopes[row] = 0;
+    if (job.gradient.data != nullptr && !job.accumulate) StoreZeroRow(job.gradient, row);
   }
   RestoreX87();
 }
