@@ -82,8 +82,9 @@ class StandardizedKl {
         teacher_largest_(MaximumOrZero(d, row.teacher, row.classes)),
         student_largest_(MaximumOrZero(d, row.student, row.classes)),
         student_(MomentsOf(d, row.student, row.classes, student_largest_)),
+        teacher_(MomentsOf(d, row.teacher, row.classes, teacher_largest_)),
         spread_(student_.deviation + term.alpha),
-        teacher_spread_(MomentsOf(d, row.teacher, row.classes, teacher_largest_).deviation + term.alpha) {
+        teacher_spread_(teacher_.deviation + term.alpha) {
     const double teacher_spread = term.teacher_temperature * teacher_spread_;
     const double student_spread = term.temperature * spread_;
     scale_ = {static_cast<T>(kLog2e / teacher_spread), static_cast<T>(kLog2e / student_spread)};
@@ -119,11 +120,12 @@ class StandardizedKl {
   // By the temperatures, which divide the standardised logits.
   template <bool kSame>
   HWY_INLINE double Slope(D d, const loss_term& term) const {
-    const KlMoments m =
-        MomentsOfPairs(d, row_, student_largest_, teacher_largest_, [&](size_t j, size_t count) HWY_ATTR {
-          return PairOf<Form::kClose, kSame>(d, LoadLogits(d, row_.teacher + j, count),
-                                             LoadLogits(d, row_.student + j, count));
-        });
+    const T student = Center(student_largest_, student_, term.temperature);
+    const T teacher = Center(teacher_largest_, teacher_, term.teacher_temperature);
+    const KlMoments m = MomentsOfPairs(d, row_, student, teacher, [&](size_t j, size_t count) HWY_ATTR {
+      return PairOf<Form::kClose, kSame>(d, LoadLogits(d, row_.teacher + j, count),
+                                         LoadLogits(d, row_.student + j, count));
+    });
     const RowResult result = ResultOf<Form::kClose>(m.sums, scale_);
     return SlopeFrom(term, KlOf<Form::kClose>(m.sums, result), OfStudent(m, result) / spread_,
                      OfTarget(m, m.teacher) / teacher_spread_);
@@ -147,6 +149,12 @@ class StandardizedKl {
     return PairOfRatio<true>(d, t, z, hn::Mul(v, teacher_scale), hn::Mul(w, student_scale), ratio);
   }
 
+  // Where normally distributed logits have their mean under their own softmax, at most the largest: sums of
+  // logits less this have the fewest digits to lose.
+  static T Center(T largest, const Moments& moments, double temperature) {
+    return largest + static_cast<T>(HWY_MIN(moments.mean + moments.deviation / temperature, 0.0));
+  }
+
   // z less the mean; 0 where z is -inf.
   HWY_INLINE V Centered(D d, V z, V mean) const {
     const V off = hn::Sub(hn::Sub(z, hn::Set(d, student_largest_)), mean);
@@ -166,7 +174,7 @@ class StandardizedKl {
 
   const RowView<T>& row_;
   const T teacher_largest_, student_largest_;
-  const Moments student_;
+  const Moments student_, teacher_;
   const double spread_, teacher_spread_;  // deviation + ε
   PairScale<T> scale_;
   T excess_;  // of the teacher's scale over the student's, relative
