@@ -162,7 +162,7 @@ DISTILL_INLINE double evaluate_hidden_states(const hidden_states_loss& loss, con
   job.gradient = gradient;
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
-  const double denominator = denominator_of(rows, counted_rows(rows, job.rows()), job.width());
+  const double denominator = denominator_of(rows, rows_that_count(rows, job.rows()), job.width());
   job.factor = denominator > 0 ? 1 / denominator : 0;
   const std::size_t gradient_bytes = gradient.rows * gradient.columns * size_of(gradient.type);
   job.bypass_cache = gradient.data != nullptr && !job.accumulate && gradient_bytes > cache_worth_keeping &&

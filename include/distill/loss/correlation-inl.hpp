@@ -87,7 +87,7 @@ inline double run_correlation(correlation_job& job, bool in_double, const row_op
   const row_blocks by_rows(rows.executor, job.student.rows, row_bytes);
   constexpr std::size_t block = correlation_job::block_classes;
   const std::size_t column_bytes =
-      counted_rows(rows, job.student.rows) * block * 2 * size_of(job.student.type);
+      rows_that_count(rows, job.student.rows) * block * 2 * size_of(job.student.type);
   const row_blocks by_classes(rows.executor, (classes + block - 1) / block,
                               std::max<std::size_t>(column_bytes, 1));
   const correlation_memory plan(job);
@@ -147,7 +147,7 @@ DISTILL_INLINE double evaluate_correlation(const correlation_loss& loss, const i
   job.weights = rows.row_weights;
   job.temperature_slopes = rows.temperature_slopes;
   job.accumulate = rows.accumulate;
-  sum_correlation_weights(job, denominator_of(rows, counted_rows(rows, student.rows), student.columns));
+  sum_correlation_weights(job, denominator_of(rows, rows_that_count(rows, student.rows), student.columns));
   job.class_factor = loss.gamma / static_cast<double>(student.columns);
   constexpr std::size_t widest = widest_vector_bytes / sizeof(float);
   job.pitch = (student.columns + widest - 1) / widest * widest;

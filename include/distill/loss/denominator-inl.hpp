@@ -5,7 +5,7 @@
 
 namespace distill::inline DISTILL_ABI::detail {
 
-inline std::size_t counted_rows(const row_options& rows, std::size_t count) {
+inline std::size_t rows_that_count(const row_options& rows, std::size_t count) {
   if (rows.row_weights.empty()) return count;
   std::size_t counted = 0;
   for (std::size_t row = 0; row < count; ++row) counted += rows.row_weights[row] != 0 ? 1 : 0;

@@ -160,7 +160,7 @@ DISTILL_INLINE bool any_unresolved(const row_job& job) {
 
 // What each term's sum is divided by; 0 if no row counts.
 DISTILL_INLINE double denominator_of(const row_job& job, const loss_term& term, const row_options& rows) {
-  if (!term.needs_labels()) return denominator_of(rows, counted_rows(rows, job.rows()), job.classes());
+  if (!term.needs_labels()) return denominator_of(rows, rows_that_count(rows, job.rows()), job.classes());
   std::size_t counted = 0;
   for (std::size_t row = 0; row < job.rows(); ++row) counted += job.counts(term, row) ? 1 : 0;
   return denominator_of(rows, counted, job.classes());

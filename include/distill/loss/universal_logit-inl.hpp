@@ -54,7 +54,7 @@ DISTILL_INLINE double evaluate_universal_logit(const universal_logit_loss& loss,
   job.weights = rows.row_weights;
   job.accumulate = rows.accumulate;
   job.temperature_slopes = rows.temperature_slopes;
-  const double denominator = denominator_of(rows, counted_rows(rows, job.rows()), student.columns);
+  const double denominator = denominator_of(rows, rows_that_count(rows, job.rows()), student.columns);
   job.factor = denominator > 0 ? 1 / denominator : 0;
   const bool in_double = student.type == element_type::float64 || teacher.type == element_type::float64;
   constexpr std::size_t widest = widest_vector_bytes / sizeof(float);
