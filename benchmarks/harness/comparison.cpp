@@ -48,7 +48,7 @@ template <class Element>
 measured_error answer_sheet<Element>::compare(const std::string& name, const contender& subject,
                                               const error_bounds& bounds) {
   const oracle_rule& rule = subject.computes;
-  if (!rule.row) return {};
+  if (rule.is_empty()) return {};
   const expected_answer& expected = answer_to(rule);
   std::fill(task_.output.begin(), task_.output.end(), from_float<Element>(0));
   const double value = subject.call();

@@ -17,7 +17,7 @@ void fill(suite& contenders) {
   constexpr std::size_t ranked = 20;
   const peer_list<float> ours{
       distill_loss<float>("forward_kl", distill::forward_kl{}, oracle::forward_kl(1)),
-      distill_loss<float>("correlation", distill::correlation{}, oracle::nothing()),
+      distill_loss<float>("correlation", distill::correlation{}, oracle::correlation()),
       distill_loss<float>("universal_logit", distill::universal_logit{}, oracle::universal_logit()),
       distill_loss<float>("ranking_hinge", distill::ranking_hinge{.classes = ranked},
                           oracle::ranking_hinge(ranked)),

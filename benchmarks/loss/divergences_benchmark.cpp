@@ -1,5 +1,8 @@
+#include <distill/loss/adaptive_kl.hpp>
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/corrected_kl.hpp>
 #include <distill/loss/cross_entropy.hpp>
+#include <distill/loss/decoupled_kl.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/jensen_shannon.hpp>
 #include <distill/loss/logit_mse.hpp>
@@ -7,12 +10,15 @@
 #include <distill/loss/skewed_forward_kl.hpp>
 #include <distill/loss/skewed_reverse_kl.hpp>
 #include <distill/loss/soft_cross_entropy.hpp>
+#include <distill/loss/standardized_kl.hpp>
+#include <distill/loss/taid_kl.hpp>
 #include <distill/loss/total_variation.hpp>
 
 #include "harness/suite.hpp"
 #include "peers/distill.hpp"
+#include "peers/peers.hpp"
 
-// Every loss next to forward KL.
+// Every loss next to forward KL, and those that libtorch has no function for against its operations.
 namespace {
 
 using namespace benchmarks;
@@ -42,9 +48,33 @@ peer_list<float> losses() {
   };
 }
 
+contender decoupled_kl(problem<float>& task, int threads) {
+  return bind_distill(task, threads, oracle::decoupled_kl(2, 1, 8),
+                      distill::decoupled_kl{.labels = task.labels, .beta = 8, .temperature = 2});
+}
+contender corrected_kl(problem<float>& task, int threads) {
+  return bind_distill(task, threads, oracle::corrected_kl(2, 0.2L),
+                      distill::corrected_kl{.labels = task.labels, .threshold = 0.2, .temperature = 2});
+}
+
+peer_list<float> row_losses() {
+  return {
+      {"decoupled_kl", decoupled_kl},
+      {"corrected_kl", corrected_kl},
+      distill_loss<float>("standardized_kl", distill::standardized_kl{.temperature = 2},
+                          oracle::standardized_kl(2)),
+      distill_loss<float>("taid_kl", distill::taid_kl{.temperature = 2, .interpolation = 0.5},
+                          oracle::taid_kl(2, 0.5L)),
+      distill_loss<float>("adaptive_kl", distill::adaptive_kl{.temperature = 2},
+                          oracle::adaptive_kl(2, 0.5L)),
+      distill_loss<float>("adaptive_kl_95", distill::adaptive_kl{.temperature = 2, .head_mass = 0.95},
+                          oracle::adaptive_kl(2, 0.95L)),
+  };
+}
+
 void fill(suite& contenders) {
   for (const shape& extent : {shape{1024, 1000}, shape{256, 32000}}) {
-    contenders.add({.task = "divergences", .extent = extent}, losses());
+    contenders.add({.task = "divergences", .extent = extent}, losses() + row_losses() + torch_row_losses());
   }
 }
 

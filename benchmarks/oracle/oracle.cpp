@@ -22,10 +22,25 @@ void append(std::span<const long double> row, long double divisor, expected_answ
   }
 }
 
+template <class Element>
+expected_answer solve_batch(const oracle_rule& rule, const problem<Element>& task) {
+  const std::size_t columns = task.extent.columns, elements = task.extent.elements();
+  std::vector<long double> student(elements), teacher(elements), output(elements);
+  for (std::size_t i = 0; i < task.extent.rows; ++i) {
+    load_row(task.student, task.extent, i, std::span(student).subspan(i * columns, columns));
+    load_row(task.teacher, task.extent, i, std::span(teacher).subspan(i * columns, columns));
+  }
+  expected_answer answer;
+  answer.value = static_cast<double>(rule.batch({task.extent, student, teacher}, output));
+  append(output, 1, answer);
+  return answer;
+}
+
 }  // namespace
 
 template <class Element>
 expected_answer solve(const oracle_rule& rule, const problem<Element>& task, std::size_t rows) {
+  if (rule.batch) return solve_batch(rule, task);
   const std::size_t columns = task.extent.columns;
   const std::size_t outputs = !rule.has_output ? 0 : rule.one_output_per_row ? 1 : columns;
   std::vector<long double> student(columns), teacher(columns), output(columns);

@@ -11,23 +11,18 @@ peer_list<float> torch_softmax() { return {}; }
 peer_list<float> torch_attention_maps() { return {}; }
 peer_list<float> torch_attention_products(const attention_extent&) { return {}; }
 peer_list<float> torch_hidden_states() { return {}; }
-#endif
-
-#ifndef WITH_TORCH_BATCH_LOSSES
 peer_list<float> torch_correlation() { return {}; }
 peer_list<float> torch_universal_logit() { return {}; }
 peer_list<float> torch_ranking(std::size_t) { return {}; }
-#endif
-
-#ifndef WITH_TORCH_EXCHANGE
+peer_list<float> torch_row_losses() { return {}; }
+peer_list<float> torch_fsp(std::size_t, std::size_t) { return {}; }
+peer_list<float> torch_teacher_means() { return {}; }
+peer_list<float> torch_teacher_measures() { return {}; }
 peer_list<float> torch_expert_order() { return {}; }
 peer_list<float> torch_dispatch() { return {}; }
 peer_list<float> torch_combine() { return {}; }
 peer_list<float> torch_index_add() { return {}; }
 peer_list<float> torch_combine_backward() { return {}; }
-#endif
-
-#ifndef WITH_TORCH_GATE
 peer_list<float> torch_gate(const gate_task&) { return {}; }
 peer_list<float> torch_gate_training(const gate_task&) { return {}; }
 #endif

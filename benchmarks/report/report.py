@@ -31,6 +31,9 @@ RELATIVE_TABLES = {
     "deepseek_gate": ("DeepSeek-V3 gate: time relative to ours", "distill"),
     "hidden_states": ("losses on hidden states: time relative to the streaming memory floor", "floor_streaming"),
     "relations": ("losses on batches: time relative to their three products by Eigen", "products"),
+    "flow": ("flow between layers: time relative to its four products by Eigen", "products"),
+    "teacher_means": ("two teachers mixed: time relative to the mean of logits", "logits"),
+    "teacher_measures": ("a number for each row: time relative to log_sum_exp", "log_sum_exp"),
     "softmax": ("softmax, log_softmax, log_sum_exp: time relative to one oneDNN softmax", "onednn_softmax"),
 }
 ERRORS = ("value_error", "output_error", "near_equal_value_error", "near_equal_output_error")
