@@ -14,17 +14,19 @@ void swap_left_and_right(pixel_matrix& pixels, index row) {
 
 }  // namespace
 
-batch_source::batch_source(const labelled_images& images, const matrix& teacher_logits, index batch_size,
+batch_source::batch_source(const labelled_images& images, const teacher_answers& teacher, index batch_size,
                            bool mirror, std::uint64_t seed)
     : images_(images),
-      teacher_logits_(teacher_logits),
+      teacher_(teacher),
       batch_size_(batch_size),
       mirror_(mirror),
       seed_(seed),
       draw_({1}, images.size() / batch_size * batch_size, seed),
       pixels_(batch_size, pixel_count) {
   batch_.labels.resize(static_cast<std::size_t>(batch_size));
-  batch_.teacher_logits.resize(teacher_logits.rows() > 0 ? batch_size : 0, class_count);
+  batch_.teacher.logits.resize(teacher.logits.rows() > 0 ? batch_size : 0, class_count);
+  for (const matrix& layer : teacher.hidden)
+    batch_.teacher.hidden.emplace_back(layer.rows() > 0 ? batch_size : 0, layer.cols());
 }
 
 const batch& batch_source::at(std::int64_t step) {
@@ -40,7 +42,10 @@ const batch& batch_source::at(std::int64_t step) {
 void batch_source::copy_image(index image_index, index row) {
   pixels_.row(row) = images_.pixels.row(image_index);
   batch_.labels[static_cast<std::size_t>(row)] = images_.labels[static_cast<std::size_t>(image_index)];
-  if (teacher_logits_.rows() > 0) batch_.teacher_logits.row(row) = teacher_logits_.row(image_index);
+  if (teacher_.logits.rows() > 0) batch_.teacher.logits.row(row) = teacher_.logits.row(image_index);
+  for (std::size_t i = 0; i < teacher_.hidden.size(); ++i)
+    if (teacher_.hidden[i].rows() > 0)
+      batch_.teacher.hidden[i].row(row) = teacher_.hidden[i].row(image_index);
 }
 
 }  // namespace fashion_mnist

@@ -6,19 +6,25 @@
 
 namespace fashion_mnist {
 
+/// What a teacher says about images; everything is empty where nobody teaches.
+struct teacher_answers {
+  matrix logits = {};               // [images, classes]
+  std::vector<matrix> hidden = {};  // of its hidden layers, [images, width]; empty for those nobody follows
+};
+
 struct batch {
   matrix inputs;
   label_vector labels;
-  matrix teacher_logits;  // [images, 10]; empty when nobody teaches
+  teacher_answers teacher;
 };
 
 /// Shuffled batches of the training images. A batch is a function of seed and step: nothing is remembered, so
 /// a training that goes on at any step sees what it would have seen.
 class batch_source {
  public:
-  /// `teacher_logits` has one row per image, or none. `mirror` swaps left and right of every other image
-  /// drawn.
-  batch_source(const labelled_images& images, const matrix& teacher_logits, index batch_size, bool mirror,
+  /// `teacher` says something about each image, or is empty. `mirror` swaps left and right of every other
+  /// image drawn.
+  batch_source(const labelled_images& images, const teacher_answers& teacher, index batch_size, bool mirror,
                std::uint64_t seed);
 
   index batch_size() const { return batch_size_; }
@@ -32,7 +38,7 @@ class batch_source {
   void copy_image(index image, index row);
 
   const labelled_images& images_;
-  const matrix& teacher_logits_;
+  const teacher_answers& teacher_;
   index batch_size_;
   bool mirror_;
   std::uint64_t seed_;

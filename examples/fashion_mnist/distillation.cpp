@@ -1,5 +1,7 @@
 #include "distillation.hpp"
 
+#include <distill/alignment/similarity_preserving.hpp>
+#include <distill/interop/eigen.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/forward_kl.hpp>
 #include <distill/loss/jensen_shannon.hpp>
@@ -23,6 +25,35 @@ constexpr named_loss losses[] = {
     {"cross_entropy", [](double, const batch& b) { return 1 * distill::cross_entropy{.labels = b.labels}; }},
 };
 
+double learn_objectives(const distill::cursor& now, const batch& batch, const matrix& logits,
+                        matrix& logit_gradient) {
+  distill::objective objective;
+  for (const named_loss& loss : losses) {
+    const double weight = now.loss_weight() * now.objective_weight(loss.name);
+    if (weight > 0) objective += weight * loss.at(now.temperature(), batch);
+  }
+  if (!objective.terms().empty()) return objective(logits, batch.teacher.logits, logit_gradient);
+  logit_gradient.setZero();
+  return 0;
+}
+
+double align(const distill::cursor& now, const batch& batch, multilayer_perceptron& student) {
+  const distill::eigen_product product;
+  double value = 0;
+  for (index i = 0; i < student.hidden_layers(); ++i) {
+    for (std::size_t j = 0; j < batch.teacher.hidden.size(); ++j) {
+      const double weight = now.loss_weight() * now.layer_weight(i, static_cast<std::int64_t>(j));
+      if (weight == 0) continue;
+      const matrix& hidden = student.hidden(i);
+      matrix gradient(hidden.rows(), hidden.cols());
+      value += weight * distill::similarity_preserving{}(hidden, batch.teacher.hidden[j], gradient,
+                                                         {.product = product});
+      student.pull(i, static_cast<float>(weight) * gradient);
+    }
+  }
+  return value;
+}
+
 }  // namespace
 
 std::vector<std::string> known_losses() {
@@ -37,16 +68,11 @@ double learn_from_labels(const distill::cursor& now, const batch& batch, const m
   return objective(logits, distill::no_teacher, logit_gradient);
 }
 
-double learn_as_planned(const distill::cursor& now, const batch& batch, const matrix& logits,
-                        matrix& logit_gradient) {
-  distill::objective objective;
-  for (const named_loss& loss : losses) {
-    const double weight = now.loss_weight() * now.objective_weight(loss.name);
-    if (weight > 0) objective += weight * loss.at(now.temperature(), batch);
-  }
-  if (!objective.terms().empty()) return objective(logits, batch.teacher_logits, logit_gradient);
-  logit_gradient.setZero();
-  return 0;
+batch_loss learn_as_planned(multilayer_perceptron& student) {
+  return [&student](const distill::cursor& now, const batch& batch, const matrix& logits,
+                    matrix& logit_gradient) {
+    return learn_objectives(now, batch, logits, logit_gradient) + align(now, batch, student);
+  };
 }
 
 }  // namespace fashion_mnist

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "multilayer_perceptron.hpp"
 #include "training.hpp"
 
 namespace fashion_mnist {
@@ -14,8 +15,10 @@ std::vector<std::string> known_losses();
 double learn_from_labels(const distill::cursor& now, const batch& batch, const matrix& logits,
                          matrix& logit_gradient);
 
-/// The objectives that the curriculum has now, with their weights, at its temperature.
-double learn_as_planned(const distill::cursor& now, const batch& batch, const matrix& logits,
-                        matrix& logit_gradient);
+/// What the curriculum has now for a student: its objectives, with their weights, at its temperature; and the
+/// alignment of its hidden layers with the teacher's. Aligned layers find the same images alike: their loss
+/// is distill::similarity_preserving, for which the widths need not be equal. The student outlives the
+/// result.
+batch_loss learn_as_planned(multilayer_perceptron& student);
 
 }  // namespace fashion_mnist

@@ -22,6 +22,23 @@ void remember_checkpoints(const std::vector<trained_student>& students, results&
   for (const trained_student& student : students) outcome.checkpoints.push_back(student.checkpoint);
 }
 
+/// What the curricula need: the logits, and the hidden layers that a student follows.
+teacher_answers ask(const network& teacher, const std::vector<student_curriculum>& curricula,
+                    const pixel_matrix& pixels) {
+  teacher_answers answers{.logits = predict(teacher, pixels)};
+  for (const student_curriculum& one : curricula) {
+    for (const distill::stage& stage : one.plan.stages) {
+      for (const distill::layer_weight& pair : stage.layers) {
+        const auto layer = static_cast<std::size_t>(pair.teacher);
+        if (answers.hidden.size() <= layer) answers.hidden.resize(layer + 1);
+        if (answers.hidden[layer].size() == 0)
+          answers.hidden[layer] = predict_hidden(teacher, pixels, pair.teacher);
+      }
+    }
+  }
+  return answers;
+}
+
 void try_curricula(const classroom& room, results& outcome) {
   constexpr std::uint64_t first_seed = 1000;  // seeds that are not compared later
   const auto seed_count = static_cast<std::size_t>(room.plan.trial_seed_count);
@@ -79,8 +96,8 @@ results run_experiment(const experiment_plan& plan, const dataset& data, const s
   const std::string data_fingerprint = fingerprint_of(data);
   const std::unique_ptr<network> its_network = obtain_teacher(plan, data, data_fingerprint, keeping);
   const network& teacher = *its_network;
-  const matrix teacher_logits = predict(teacher, data.training.pixels);
-  const classroom room{plan, data, data_fingerprint, teacher_logits, keeping};
+  const teacher_answers answers = ask(teacher, plan.curricula, data.training.pixels);
+  const classroom room{plan, data, data_fingerprint, answers, keeping};
   if (plan.curricula.size() > 1) try_curricula(room, outcome);
   const std::vector<trained_student> students = train_pairs(room, plan.curricula[outcome.curriculum]);
   remember_checkpoints(students, outcome);

@@ -112,6 +112,15 @@ matrix mixture_of_experts::logits(const matrix& inputs) const {
   return pass.logits;
 }
 
+matrix mixture_of_experts::hidden(const matrix& inputs, index layer) const {
+  trace pass;
+  encode(inputs, pass);
+  if (layer == 0) return pass.features;
+  route(pass);
+  mix(pass);
+  return pass.mixed;
+}
+
 const matrix& mixture_of_experts::forward(const matrix& inputs, std::int64_t step) {
   random_engine engine = engine_of(seed_, step);
   encode(inputs, pass_);

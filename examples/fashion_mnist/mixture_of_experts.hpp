@@ -31,6 +31,8 @@ class mixture_of_experts final : public network {
   mixture_of_experts(const mixture_shape& shape, std::uint64_t seed);
 
   matrix logits(const matrix& inputs) const override;
+  /// Layer 0: the features; layer 1: what the experts made of them.
+  matrix hidden(const matrix& inputs, index layer) const override;
   const matrix& forward(const matrix& inputs, std::int64_t step) override;
   void backward(const matrix& logit_gradient) override;
 

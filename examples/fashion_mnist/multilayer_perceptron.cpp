@@ -1,5 +1,7 @@
 #include "multilayer_perceptron.hpp"
 
+#include <utility>
+
 namespace fashion_mnist {
 
 index parameter_count(const perceptron_shape& shape) {
@@ -12,6 +14,7 @@ index parameter_count(const perceptron_shape& shape) {
 multilayer_perceptron::multilayer_perceptron(const perceptron_shape& shape, std::uint64_t seed)
     : network(parameter_count(shape)),
       activations_(shape.widths.size()),
+      pulls_(shape.widths.size()),
       dropout_(shape.dropout),
       seed_(seed) {
   random_engine engine(seed);
@@ -23,14 +26,29 @@ multilayer_perceptron::multilayer_perceptron(const perceptron_shape& shape, std:
   }
 }
 
-matrix multilayer_perceptron::logits(const matrix& inputs) const {
+/// Before the ReLU.
+matrix multilayer_perceptron::outputs(const matrix& inputs, std::size_t layer_count) const {
   matrix activations = inputs;
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
+  for (std::size_t i = 0; i < layer_count; ++i) {
     if (i > 0) activations = activations.cwiseMax(0.0F);
     activations = activations * layers_[i].weights(parameters_);
     activations.rowwise() += layers_[i].biases(parameters_);
   }
   return activations;
+}
+
+matrix multilayer_perceptron::logits(const matrix& inputs) const { return outputs(inputs, layers_.size()); }
+
+matrix multilayer_perceptron::hidden(const matrix& inputs, index layer) const {
+  return outputs(inputs, static_cast<std::size_t>(layer) + 1).cwiseMax(0.0F);
+}
+
+void multilayer_perceptron::pull(index layer, matrix hidden_gradient) {
+  matrix& pull = pulls_[static_cast<std::size_t>(layer) + 1];
+  if (pull.size() == 0)
+    pull = std::move(hidden_gradient);
+  else
+    pull += hidden_gradient;
 }
 
 const matrix& multilayer_perceptron::forward(const matrix& inputs, std::int64_t step) {
@@ -55,6 +73,7 @@ void multilayer_perceptron::backward(const matrix& logit_gradient) {
     if (i == 0) break;
     matrix input_gradient(output_gradient.rows(), layers_[i].inputs);
     layers_[i].input_gradient(parameters_, output_gradient, input_gradient);
+    if (pulls_[i].size() > 0) input_gradient += std::exchange(pulls_[i], {});
     // A hidden activation is positive exactly where ReLU let it pass and dropout kept it.
     output_gradient = (activations_[i].array() > 0).select(kept_scale * input_gradient, 0.0F);
   }

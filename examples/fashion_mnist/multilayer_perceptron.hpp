@@ -20,12 +20,22 @@ class multilayer_perceptron final : public network {
   multilayer_perceptron(const perceptron_shape& shape, std::uint64_t seed);
 
   matrix logits(const matrix& inputs) const override;
+  matrix hidden(const matrix& inputs, index layer) const override;
   const matrix& forward(const matrix& inputs, std::int64_t step) override;
   void backward(const matrix& logit_gradient) override;
 
+  index hidden_layers() const { return std::ssize(layers_) - 1; }
+  /// What a hidden layer (0-based) put out in the last forward.
+  const matrix& hidden(index layer) const { return activations_[static_cast<std::size_t>(layer) + 1]; }
+  /// The next backward adds this dLoss/dHidden of that layer to what comes back from the logits.
+  void pull(index layer, matrix hidden_gradient);
+
  private:
+  matrix outputs(const matrix& inputs, std::size_t layer_count) const;
+
   std::vector<dense_layer> layers_;
   std::vector<matrix> activations_;  // the inputs of each layer, then the logits
+  std::vector<matrix> pulls_;        // for each layer's inputs; mostly empty
   float dropout_;
   std::uint64_t seed_;
 };

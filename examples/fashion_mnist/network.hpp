@@ -4,7 +4,7 @@
 
 namespace fashion_mnist {
 
-/// What training and distillation need of a model. A teacher of another kind implements these three functions
+/// What training and distillation need of a model. A teacher of another kind implements these four functions
 /// and takes the multilayer perceptron's place; nothing else changes.
 class network {
  public:
@@ -12,6 +12,9 @@ class network {
 
   /// Logits [images, classes] for prediction: nothing is dropped, nothing is remembered.
   virtual matrix logits(const matrix& inputs) const = 0;
+
+  /// What a hidden layer (0-based) puts out for prediction, [images, its width].
+  virtual matrix hidden(const matrix& inputs, index layer) const = 0;
 
   /// Logits for training; remembers what backward needs. `step` picks what is dropped.
   virtual const matrix& forward(const matrix& inputs, std::int64_t step) = 0;
@@ -32,5 +35,8 @@ class network {
 
 /// Logits of many images, a few hundred at a time.
 matrix predict(const network& model, const pixel_matrix& pixels);
+
+/// The same of a hidden layer.
+matrix predict_hidden(const network& model, const pixel_matrix& pixels, index layer);
 
 }  // namespace fashion_mnist

@@ -61,11 +61,13 @@ struct outcome {
 outcome train_student(const experiment_plan& plan, const dataset& data, const safekeeping& keeping,
                       const std::string& name) {
   multilayer_perceptron model(plan.student_shape, 3);
-  matrix logits(data.training.size(), class_count);
-  for (index i = 0; i < logits.size(); ++i) logits.data()[i] = static_cast<float>(i % 13);
+  teacher_answers teacher{.logits = matrix(data.training.size(), class_count),
+                          .hidden = {{}, matrix(data.training.size(), 20)}};
+  for (matrix* answer : {&teacher.logits, &teacher.hidden[1]})
+    for (index i = 0; i < answer->size(); ++i) answer->data()[i] = static_cast<float>(i % 13);
   resumable_training training(model, plan.curricula.front().plan, name, {{"seed", "3"}}, keeping);
-  batch_source batches(data.training, logits, plan.student_batch_size, true, 3);
-  training.finish(batches, learn_as_planned, data.validation, [](const epoch_record&) {});
+  batch_source batches(data.training, teacher, plan.student_batch_size, true, 3);
+  training.finish(batches, learn_as_planned(model), data.validation, [](const epoch_record&) {});
   return {model.parameters(), training.records()};
 }
 

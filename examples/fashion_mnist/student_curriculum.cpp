@@ -12,6 +12,8 @@ namespace {
 
 using defect_list = std::vector<distill::curriculum_defect>;
 
+constexpr std::int64_t student_hidden_layers = 1, teacher_hidden_layers = 2;
+
 std::string known_names() {
   std::string text;
   for (const std::string& name : known_losses()) text.append(text.empty() ? "" : ", ").append(name);
@@ -30,7 +32,13 @@ void check_stage(const std::string& place, const distill::stage& stage, defect_l
     if (std::find(known.begin(), known.end(), one.name) == known.end())
       add("objectives." + one.name, "is none of the losses here: " + known_names());
   }
-  if (!stage.layers.empty()) add("layers", "must be left out, no layers are aligned here");
+  for (std::size_t i = 0; i < stage.layers.size(); ++i) {
+    const std::string pair = std::string("layers[").append(std::to_string(i)).append("]");
+    if (stage.layers[i].student >= student_hidden_layers)
+      add(pair + ".student", "must be 0, the students here have one hidden layer");
+    if (stage.layers[i].teacher >= teacher_hidden_layers)
+      add(pair + ".teacher", "must be 0 or 1, the teachers here have two hidden layers");
+  }
   if (!stage.mixture.empty()) add("mixture", "must be left out, there is one source of data here");
   if (!stage.data_source.empty()) add("data_source", "must be left out, there is one source of data here");
 }

@@ -22,7 +22,8 @@ struct student_curriculum {
 
 /// Reads a curriculum. Besides being one (docs/curriculum/curriculum.md) it must fit this program: stages are
 /// counted in steps, epochs or tokens (images), so that every student trains equally long; each has
-/// objectives, of known_losses(); no layers are aligned; there is one source of data.
+/// objectives, of known_losses(); aligned layers are the student's only hidden one and one of the teacher's
+/// two; there is one source of data.
 /// Throws curriculum_error.
 student_curriculum load_student_curriculum(const std::filesystem::path& file, index batch_size,
                                            index steps_per_epoch);

@@ -13,7 +13,7 @@ namespace {
 training_identity identity_of(const classroom& room, const assignment& task) {
   std::string widths;
   for (index width : room.plan.student_shape.widths) widths += std::to_string(width) + " ";
-  const matrix& taught = room.teacher_logits;
+  const matrix& taught = room.teacher.logits;
   return {{"data", room.data_fingerprint},
           {"teacher", fingerprint(taught.data(), static_cast<std::size_t>(taught.size()) * sizeof(float))},
           {"architecture", widths + "dropout " + fixed(room.plan.student_shape.dropout, 3)},
@@ -72,9 +72,10 @@ std::vector<trained_student> train_students(const classroom& room, const std::ve
   run_in_parallel(static_cast<index>(assignments.size()), [&](index number) {
     const auto i = static_cast<std::size_t>(number);
     const assignment& task = assignments[i];
-    batch_source batches(room.data.training, room.teacher_logits, room.plan.student_batch_size, false,
+    batch_source batches(room.data.training, room.teacher, room.plan.student_batch_size, false,
                          batch_seed_offset + task.seed);
-    const batch_loss loss = task.learns_from == lesson::labels ? learn_from_labels : learn_as_planned;
+    const batch_loss loss = task.learns_from == lesson::labels ? batch_loss(learn_from_labels)
+                                                               : learn_as_planned(students[i].model);
     trainings[i].finish(batches, loss, room.data.validation, [&](const epoch_record& record) {
       line.advance("latest validation accuracy " + percent(record.validation.accuracy, 1));
     });

@@ -12,7 +12,7 @@ struct classroom {
   const experiment_plan& plan;
   const dataset& data;
   const std::string& data_fingerprint;
-  const matrix& teacher_logits;  // one row per training image, computed once
+  const teacher_answers& teacher;  // for each training image, computed once
   const safekeeping& keeping;
 };
 

@@ -56,7 +56,7 @@ std::unique_ptr<network> new_teacher(const experiment_plan& plan) {
 std::unique_ptr<network> obtain_teacher(const experiment_plan& plan, const dataset& data,
                                         const std::string& data_fingerprint, const safekeeping& keeping) {
   std::unique_ptr<network> teacher = new_teacher(plan);
-  const matrix nobody_teaches(0, class_count);
+  const teacher_answers nobody_teaches;
   batch_source batches(data.training, nobody_teaches, plan.teaching.batch_size, plan.teaching.mirror,
                        batch_seed);
   const distill::curriculum curriculum = curriculum_of(plan.teaching, batches.batches_per_epoch());

@@ -26,7 +26,8 @@ struct stage_span {
 
 /// A curriculum, step by step.
 struct timeline {
-  std::vector<std::string> objectives;
+  std::vector<std::string>
+      objectives;               // losses, then aligned layers: "layers 0-1", the student's and the teacher's
   std::vector<moment> moments;  // by step
   std::vector<stage_span> stages;
 };
