@@ -100,11 +100,12 @@ HWY_INLINE void FinishSoftmaxRow(D d, const DenseRow<D>& row, size_t n) {
   using V = hn::Vec<D>;
   using T = Real<D>;
   V dot = hn::Zero(d);
-  const V inverse = hn::Set(d, static_cast<T>(1 / row.sum));
+  const double one_over = 1 / row.sum;
+  const V inverse = hn::Set(d, static_cast<T>(one_over));
   if (row.slopes != nullptr)
     for (size_t j = 0; j < n; j += hn::Lanes(d))
       dot = hn::MulAdd(hn::LoadU(d, row.values + j), hn::LoadU(d, row.slopes + j), dot);
-  const T mean = static_cast<T>(static_cast<double>(hn::GetLane(hn::SumOfLanes(d, dot))) / row.sum);
+  const T mean = static_cast<T>(static_cast<double>(hn::GetLane(hn::SumOfLanes(d, dot))) * one_over);
   const V shift = hn::Set(d, row.shift - mean);
   for (size_t j = 0; j < n; j += hn::Lanes(d)) {
     const V p = hn::Mul(hn::LoadU(d, row.values + j), inverse);
@@ -328,8 +329,11 @@ HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, s
   rows.Load(d, job, m, token, count);
   TokenSums<T> sums;
   double totals[HWY_MAX_BYTES / sizeof(T)] = {};
+  uint64_t finite = 0;
   for (size_t r = 0; r < count && is_dense; ++r) {
-    const T maximum = RowMaximum(d, rows.at[r], n);
+    bool is_finite;
+    const T maximum = RowMaximum(d, rows.at[r], n, is_finite);
+    finite |= static_cast<uint64_t>(is_finite) << r;
     totals[r] = ExponentiateRow(d, rows.at[r], n, maximum, m.exponentials + r * job.scratch.pitch);
     sums.Set(r, maximum, totals[r]);
   }
@@ -348,7 +352,7 @@ HWY_INLINE void BackwardTile(D d, const gate_job& job, const GateMemory<D>& m, s
     if (is_dense && is_counted) {
       const size_t of = job.tokens_per_sequence == 0 ? 0 : (token + r) / job.tokens_per_sequence;
       if (has_slopes && of != sequence) ReadSlopes(d, job, m, sequence = of);
-      const bool is_finite = IsFiniteRow(d, rows.at[r], n);
+      const bool is_finite = (finite >> r & 1) != 0;
       FinishDenseRow(
           d, job, DenseRow<D>{values, rows.at[r], has_slopes ? m.bias : nullptr, totals[r], dense.shift[r]},
           is_finite, sums.log_sum[r], m.prepared);

@@ -70,22 +70,42 @@ HWY_INLINE void SumLanes(D d, const gate_job& job, const GateMemory<D>& m, const
   }
 }
 
-// The same of one token in a row.
+// The same of one token in a row, whose probabilities are left in the lane's row: returns what they are to be
+// multiplied with, 0 if they do not count. Says whether the row is finite.
 template <class D>
-HWY_INLINE void SumRow(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* row, size_t lane,
-                       bool included, TokenSums<Real<D>>& sums) {
+HWY_INLINE Real<D> SumRow(D d, const gate_job& job, const GateMemory<D>& m, const Real<D>* row, size_t lane,
+                          bool& is_finite, TokenSums<Real<D>>& sums) {
   using T = Real<D>;
   const size_t n = job.expert_count();
   const bool is_known = !job.replay && !job.needs_scores();
   const T maximum = is_known ? m.logits[lane] : RowMaximum(d, row, n);
-  double sum = ExponentiateRow(d, row, n, maximum, m.exponentials);
+  T* const out = m.exponentials + lane * job.scratch.pitch;
+  double sum = ExponentiateRow(d, row, n, maximum, out, is_finite);
   sums.Set(lane, maximum, sum);
-  if (!job.sums_probabilities || !included) return;
-  if (!job.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, m.exponentials);
-  const auto factor =
-      hn::Set(d, static_cast<T>(1 / HWY_MAX(sum, static_cast<double>(std::numeric_limits<T>::min()))));
-  for (size_t j = 0; j < n; j += hn::Lanes(d))
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, m.exponentials + j), factor, hn::LoadU(d, m.sums + j)), d, m.sums + j);
+  if (!job.sums_probabilities || !is_finite) return T{0};
+  if (!job.is_softmax()) sum = ScoreRow(d, job.gate.scoring, row, n, out);
+  return static_cast<T>(1 / HWY_MAX(sum, static_cast<double>(std::numeric_limits<T>::min())));
+}
+
+// Adds the probabilities of the rows in `included`, token after token.
+template <class D>
+HWY_INLINE void AddRows(D d, const gate_job& job, const GateMemory<D>& m, uint64_t included,
+                        const Real<D>* factors) {
+  using T = Real<D>;
+  const T* rows[HWY_MAX_BYTES / sizeof(T)] = {};
+  T factor[HWY_MAX_BYTES / sizeof(T)] = {};
+  size_t count = 0;
+  for (; included != 0; included &= included - 1) {
+    const size_t r = hwy::Num0BitsBelowLS1Bit_Nonzero64(included);
+    rows[count] = m.exponentials + r * job.scratch.pitch;
+    factor[count++] = factors[r];
+  }
+  for (size_t j = 0; j < job.expert_count(); j += hn::Lanes(d)) {
+    auto sum = hn::LoadU(d, m.sums + j);
+    for (size_t i = 0; i < count; ++i)
+      sum = hn::MulAdd(hn::LoadU(d, rows[i] + j), hn::Set(d, factor[i]), sum);
+    hn::StoreU(sum, d, m.sums + j);
+  }
 }
 
 // The weights of a tile from the logits of its experts. Experts that are none have the weight 0.
@@ -304,7 +324,7 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
   } else {
     TokenRows<D> rows;
     rows.Load(d, job, m, token, count);
-    for (size_t r = 0; r < count && job.counts; ++r)
+    for (size_t r = 0; r < count && job.counts && !wants_sums; ++r)
       finite |= static_cast<uint64_t>((counted >> r & 1) != 0 && IsFiniteRow(d, rows.at[r], n)) << r;
     if (job.replay) {
       ReadChoice(d, job, m, token, count);
@@ -312,8 +332,14 @@ HWY_INLINE void RouteTile(D d, const gate_job& job, const GateMemory<D>& m, size
     } else {
       SelectRows(d, job, m, rows);
     }
-    for (size_t r = 0; r < count && wants_sums; ++r)
-      if ((counted >> r & 1) != 0) SumRow(d, job, m, rows.at[r], r, (finite >> r & 1) != 0, sums);
+    T factors[HWY_MAX_BYTES / sizeof(T)] = {};
+    for (size_t r = 0; r < count && wants_sums; ++r) {
+      if ((counted >> r & 1) == 0) continue;
+      bool is_finite;
+      factors[r] = SumRow(d, job, m, rows.at[r], r, is_finite, sums);
+      finite |= static_cast<uint64_t>(is_finite) << r;
+    }
+    if (job.sums_probabilities) AddRows(d, job, m, finite, factors);
     if (!job.replay && job.needs_scores()) GatherLogits(d, job, m, rows);
   }
   if (job.sums_probabilities) sums.TakeLogarithms(d);

@@ -86,6 +86,26 @@ HWY_INLINE Real<D> RowMaximum(D d, const Real<D>* row, size_t n) {
   return hn::GetLane(hn::MaxOfLanes(d, maximum));
 }
 
+// The same, and whether all of the row is finite.
+template <class D>
+HWY_INLINE Real<D> RowMaximum(D d, const Real<D>* row, size_t n, bool& is_finite) {
+  auto maximum = hn::Set(d, std::numeric_limits<Real<D>>::lowest());
+  auto difference = hn::Zero(d);
+  size_t j = 0;
+  for (; j + hn::Lanes(d) <= n; j += hn::Lanes(d)) {
+    const auto v = hn::LoadU(d, row + j);
+    difference = hn::Or(difference, hn::Sub(v, v));
+    maximum = hn::Max(maximum, Finite(d, v));
+  }
+  if (j < n) {
+    const auto v = LoadPart(d, row + j, n - j);
+    difference = hn::Or(difference, hn::Sub(v, v));
+    maximum = hn::Max(maximum, LoadFinite(d, row, j, n));
+  }
+  is_finite = hn::AllTrue(d, hn::Eq(difference, hn::Zero(d)));
+  return hn::GetLane(hn::MaxOfLanes(d, maximum));
+}
+
 // The sum of a row's vectors, carried over to double now and then.
 template <class D>
 struct RowSum {
@@ -115,6 +135,32 @@ HWY_INLINE double ExponentiateRow(D d, const Real<D>* row, size_t n, Real<D> max
     hn::StoreU(e, d, out + j);
     sum.Add(d, e);
   }
+  return sum.Total(d);
+}
+
+// The same, and whether all of the row is finite.
+template <class D>
+HWY_INLINE double ExponentiateRow(D d, const Real<D>* row, size_t n, Real<D> maximum, Real<D>* out,
+                                  bool& is_finite) {
+  RowSum<D> sum(d);
+  const auto shift = hn::Set(d, maximum);
+  auto difference = hn::Zero(d);
+  size_t j = 0;
+  for (; j + hn::Lanes(d) <= n; j += hn::Lanes(d)) {
+    const auto v = hn::LoadU(d, row + j);
+    difference = hn::Or(difference, hn::Sub(v, v));
+    const auto e = Exponential(d, hn::Sub(Finite(d, v), shift));
+    hn::StoreU(e, d, out + j);
+    sum.Add(d, e);
+  }
+  if (j < n) {
+    const auto v = LoadPart(d, row + j, n - j);
+    difference = hn::Or(difference, hn::Sub(v, v));
+    const auto e = Exponential(d, hn::Sub(LoadFinite(d, row, j, n), shift));
+    hn::StoreU(e, d, out + j);
+    sum.Add(d, e);
+  }
+  is_finite = hn::AllTrue(d, hn::Eq(difference, hn::Zero(d)));
   return sum.Total(d);
 }
 
