@@ -296,6 +296,30 @@ TEST_CASE("short rows: any executor gives the same bits") {
   }
 }
 
+TEST_CASE("short rows: logits without gaps, mixed as one long row") {
+  on_every_target([] {
+    for (const std::size_t classes : {1u, 3u, 10u, 100u}) {
+      const auto teachers = random_teachers<float>(3, rows, classes, layout::compact);
+      const auto apart = random_teachers<float>(3, rows, classes, layout::padded_rows);
+      const std::vector<double> weights = {1, 2, 3};
+      std::vector<double> of_rows;
+      for (std::size_t row = 0; row < rows; ++row)
+        of_rows.insert(of_rows.end(), weights.begin(), weights.end());
+      guarded_matrix<float> out(rows, classes), other(rows, classes), cut(rows, classes);
+      mean_of_logits{}(list_of(teachers), out.view(), {.weights = weights});
+      support::block_executor executor(3, 5);
+      mean_of_logits{}(list_of(teachers), cut.view(), {.weights = weights, .executor = executor});
+      CHECK(cut.bits() == out.bits());
+      CHECK(out.is_intact());
+      mean_of_logits{}(list_of(teachers), other.view(),
+                       {.weights_of_rows = matrix_view(of_rows.data(), rows, 3)});
+      CHECK(other.bits() == out.bits());
+      mean_of_logits{}(list_of(apart), other.view(), {.weights = weights});
+      CHECK(other.bits() == out.bits());
+    }
+  });
+}
+
 TEST_CASE("short rows: the output may be one of the teachers") {
   for (const kind how : all_kinds)
     for (const layout memory : {layout::compact, layout::column_major}) {

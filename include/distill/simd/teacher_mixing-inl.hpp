@@ -48,6 +48,22 @@ class MixedRows {
   MixedRows(const mixing_job& job, T* HWY_RESTRICT scratch)
       : job_(job), scratch_(scratch), n_(job.classes()), scale_(Log2eOver<T>(job.temperature)) {}
 
+  // Rows [begin, end) of a flat job.
+  void Flat(size_t begin, size_t end) const {
+    const teacher_shares shares = shares_of_row(job_, begin);
+    if (shares.is_empty) {
+      for (size_t row = begin; row < end; ++row) resolve_mixed_row(job_, shares, row);
+      return;
+    }
+    MixedTeachers<T> teachers;
+    for (size_t i = 0; i < job_.teachers.size(); ++i) {
+      if (shares.share[i] == 0) continue;
+      teachers.rows[teachers.count] = static_cast<const T*>(job_.teachers[i].data) + begin * n_;
+      teachers.shares[teachers.count++] = shares.share[i];
+    }
+    WriteMeanLogits(teachers, static_cast<T*>(job_.output.data) + begin * n_, (end - begin) * n_);
+  }
+
   void OneRow(size_t row) {
     const teacher_shares shares = shares_of_row(job_, row);
     if (shares.is_empty || !Mix(shares, row)) resolve_mixed_row(job_, shares, row);
@@ -88,16 +104,17 @@ class MixedRows {
     return sum;
   }
 
-  HWY_NOINLINE bool MeanOfLogits(const MixedTeachers<T>& teachers, T* out) const {
+  HWY_NOINLINE void WriteMeanLogits(const MixedTeachers<T>& teachers, T* out, size_t n) const {
     const size_t lanes = hn::Lanes(d);
-    if (job_.kind == mixing_kind::logits) {
-      for (size_t j = 0; j < n_; j += lanes) {
-        const size_t count = HWY_MIN(lanes, n_ - j);
-        StoreFirst(d, MeanLogit(teachers, j, count), out + j, count);
-      }
-      return true;
-    }
-    return MeanOfLogProbabilities(teachers, out);
+    size_t j = 0;
+    for (; j + lanes <= n; j += lanes) hn::StoreU(MeanLogit(teachers, j, lanes), d, out + j);
+    if (j < n) StoreFirst(d, MeanLogit(teachers, j, n - j), out + j, n - j);
+  }
+
+  HWY_NOINLINE bool MeanOfLogits(const MixedTeachers<T>& teachers, T* out) const {
+    if (job_.kind != mixing_kind::logits) return MeanOfLogProbabilities(teachers, out);
+    WriteMeanLogits(teachers, out, n_);
+    return true;
   }
 
   // The mean is formed again in each pass, so that an output in place of a teacher is written last.

@@ -234,7 +234,9 @@ class MixedTiles {
 template <class T>
 void MixingRows(const mixing_job& job, size_t begin, size_t end, void* scratch) {
   using D = std::remove_const_t<decltype(hn::ScalableTag<T>())>;
-  if (job.across_rows) {
+  if (job.is_flat) {
+    MixedRows<D>(job, static_cast<T*>(scratch)).Flat(begin, end);
+  } else if (job.across_rows) {
     MixedTiles<D>(job, static_cast<T*>(scratch)).Run(begin, end);
   } else {
     MixedRows<D> rows(job, static_cast<T*>(scratch));

@@ -139,6 +139,16 @@ DISTILL_INLINE void resolve_mixed_row(const mixing_job& job, const teacher_share
 
 // ---- the walk over the rows
 
+inline bool is_flat_mixing(const mixing_job& job, bool in_double) {
+  const auto is_compact = [&](const input_matrix& m) {
+    return is_row_in_place(m, in_double) && m.row_stride == static_cast<std::ptrdiff_t>(m.columns);
+  };
+  bool is_flat = job.kind == mixing_kind::logits && !job.is_routed() && job.weights_of_rows.data == nullptr &&
+                 job.row_weights.empty() && is_compact(as_input(job.output));
+  for (std::size_t i = 0; i < job.teachers.size(); ++i) is_flat = is_flat && is_compact(job.teachers[i]);
+  return is_flat;
+}
+
 // Decides what the job copies to scratch.
 inline row_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
   const bool is_mean = job.kind != mixing_kind::divergences;
@@ -152,7 +162,8 @@ inline row_plan plan_mixing(mixing_job& job, const executor_ref& executor) {
   }
   // Tiles of several teachers fill the first-level cache sooner, and logits repay no transposition.
   const std::size_t most_classes = most_classes_per_lane / (job.kind == mixing_kind::logits ? 8 : 2);
-  job.across_rows = job.classes() <= most_classes || all_strided;
+  job.is_flat = is_flat_mixing(job, in_double);
+  job.across_rows = !job.is_flat && (job.classes() <= most_classes || all_strided);
   if (job.across_rows) {
     job.copy_count = static_cast<int>(job.teachers.size()) + 2;
     job.pitch = tile_elements(job.classes(), in_double);

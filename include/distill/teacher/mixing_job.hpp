@@ -28,6 +28,7 @@ struct mixing_job {
   std::array<int, teacher_list::capacity> copies = {};
   int output_copy = -1, copy_count = 0;
   bool across_rows = false;  // one row per lane: tiles take the place of the rows
+  bool is_flat = false;      // logits alone, all alike and without gaps: a range of rows is one row
   std::size_t pitch = 0;     // elements from one to the next
 
   std::size_t rows() const { return teachers[0].rows; }

@@ -30,8 +30,8 @@ struct row_statistics_options {
   /// [rows]; a row of weight 0 is never read, its entries are 0. Empty: every row counts.
   vector_view<const float> row_weights = {};
   executor_ref executor = {};
-  /// Scratch kept between calls; without one the call allocates its own, once, per thread: 128 bytes a class up
-  /// to 256 classes, or where classes are the strided direction; a row of the compute type where rows are
+  /// Scratch kept between calls; without one the call allocates its own, once, per thread: 128 bytes a class
+  /// up to 256 classes, or where classes are the strided direction; a row of the compute type where rows are
   /// strided or 16 bits wide; otherwise nothing.
   distill::workspace* workspace = nullptr;
 };
