@@ -101,9 +101,8 @@ class DirectionRows {
   DirectionRows(const hidden_states_job& job, T* scratch)
       : job_(job), scratch_(scratch), scale_(job.loss.kind == hidden_kind::cosine ? 1 : 2) {}
 
-  // The value; the gradient is written unless the value is NaN. `has_next`: the row after this one is read
-  // next.
-  double OneRow(size_t row, bool has_next) const {
+  // The value; the gradient is written unless the value is NaN.
+  double OneRow(size_t row) const {
     Directions all;
     all.row = HiddenRowOf(job_, row, scratch_);
     const Squares squares = SquaresOf(all.row);
@@ -121,10 +120,7 @@ class DirectionRows {
       all.along = static_cast<T>(along);
       all.slope =
           static_cast<T>(job_.factor * static_cast<double>(job_.weight(row)) * scale_ / squares.student);
-      if (has_next && StartsPages(all.row))
-        WriteGradient<true>(all);
-      else
-        WriteGradient<false>(all);
+      WriteGradient(all);
       if (job_.gradient_copy >= 0) StoreRow(job_.gradient, row, all.row.gradient, job_.accumulate);
     }
     return scale_ * value;
@@ -141,18 +137,6 @@ class DirectionRows {
     double student, teacher, product;
   };
 
-  // Whether the rows are as long as a page or two: the processor fetches ahead within a page only, so that
-  // the next row would be waited for once more.
-  bool StartsPages(const HiddenRow<T>& row) const {
-    constexpr size_t page = 4096;
-    const auto starts = [&](const detail::input_matrix& m) {
-      const auto pitch = static_cast<size_t>(m.row_stride) * sizeof(T);
-      return pitch == row.width * sizeof(T) && pitch % page == 0 && pitch <= 2 * page;
-    };
-    return row.bypass && job_.student_copy < 0 && job_.teacher_copy < 0 && starts(job_.student) &&
-           starts(job_.teacher);
-  }
-
   static HWY_INLINE void Accumulate(const HiddenRow<T>& row, size_t j, size_t count, V& ss, V& tt, V& st) {
     const V x = LoadFirst(d, row.student + j, count), y = LoadFirst(d, row.teacher + j, count);
     ss = hn::MulAdd(x, x, ss);
@@ -160,6 +144,7 @@ class DirectionRows {
     st = hn::MulAdd(x, y, st);
   }
 
+  // Inlined, as is WriteGradient: a call between the two delays the loads of the next row.
   static HWY_INLINE Squares SquaresOf(const HiddenRow<T>& row) {
     const size_t n = row.width, lanes = hn::Lanes(d);
     WideSum<D> student(d), teacher(d), product(d);
@@ -206,28 +191,16 @@ class DirectionRows {
     return square;
   }
 
-  // kFetch: the first half of the way fetches the next row.
-  template <bool kFetch>
   static HWY_INLINE void WriteGradient(const Directions& all) {
     const HiddenRow<T> row = all.row;
     const V ratio = hn::Set(d, all.ratio);
     const V along = hn::Set(d, all.along), slope = hn::Set(d, all.slope);
     RowWalk<D> walk(row.width, row.gradient, row.add, row.bypass);
     walk.Run([&](size_t j, size_t count, V&) HWY_ATTR {
-      if (kFetch && 2 * j < row.width) {
-        FetchLines(row.student + row.width + 2 * j);
-        FetchLines(row.teacher + row.width + 2 * j);
-      }
       const V s = LoadFirst(d, row.student + j, count);
       const V difference = hn::NegMulAdd(LoadFirst(d, row.teacher + j, count), ratio, s);
       return hn::Mul(slope, hn::NegMulAdd(along, s, difference));
     });
-  }
-
-  // Two vectors from p on.
-  static HWY_INLINE void FetchLines(const T* p) {
-    hwy::Prefetch(p);
-    hwy::Prefetch(p + hn::Lanes(d));
   }
 
   const hidden_states_job& job_;
@@ -244,8 +217,7 @@ void HiddenStatesRows(const hidden_states_job& job, size_t begin, size_t end, vo
     if (job.weight(row) == 0)
       SkipHiddenRow(job, row);
     else
-      job.values[row] =
-          job.loss.normalizes() ? directions.OneRow(row, row + 1 < end) : DistanceOfRow(job, row, copies);
+      job.values[row] = job.loss.normalizes() ? directions.OneRow(row) : DistanceOfRow(job, row, copies);
   }
   if (job.bypass_cache) hwy::FlushStream();
   RestoreX87();
