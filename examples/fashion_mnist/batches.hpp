@@ -6,7 +6,8 @@
 
 namespace fashion_mnist {
 
-/// What a teacher says about images; everything is empty where nobody teaches.
+/// What a teacher says about images, a row each; everything is empty where nobody teaches. Where students see
+/// mirrored images the other half of the rows is about those, in the same order.
 struct teacher_answers {
   matrix logits = {};               // [images, classes]
   std::vector<matrix> hidden = {};  // of its hidden layers, [images, width]; empty for those nobody follows
@@ -18,12 +19,15 @@ struct batch {
   teacher_answers teacher;
 };
 
+pixel_matrix mirrored(const pixel_matrix& pixels);
+
 /// Shuffled batches of the training images. A batch is a function of seed and step: nothing is remembered, so
 /// a training that goes on at any step sees what it would have seen.
 class batch_source {
  public:
   /// `teacher` says something about each image, or is empty. `mirror` swaps left and right of every other
-  /// image drawn.
+  /// image drawn; the teacher's answers are then those about the mirrored image. Throws std::invalid_argument
+  /// for another number of answers.
   batch_source(const labelled_images& images, const teacher_answers& teacher, index batch_size, bool mirror,
                std::uint64_t seed);
 
@@ -35,7 +39,7 @@ class batch_source {
   const batch& at(std::int64_t step);
 
  private:
-  void copy_image(index image, index row);
+  void copy_image(index image, bool is_mirrored, index row);
 
   const labelled_images& images_;
   const teacher_answers& teacher_;

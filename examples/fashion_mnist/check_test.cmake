@@ -11,24 +11,37 @@ function(check_curriculum file expected_status expected_text)
 endfunction()
 
 check_curriculum(${CURRICULA}/rising_temperature.json 0
-"rising_temperature.json: 2 stages, 8,580 steps, 20 epochs of 429 steps
-stage         epoch   step  temperature  learning rate  loss weight  forward_kl  cross_entropy
-soft targets      1      0          5.0          0.002          0.7         1.0            0.0
-soft targets      4  1,287          5.0       0.001891          0.7         1.0            0.0
-soft targets      6  2,573          5.0       0.001588          0.7         1.0            0.0
-with labels       7  2,574        5.125       0.001588         0.85        0.85           0.15
-with labels      14  5,577          7.0       0.000546          1.0         0.7            0.3
-with labels      20  8,579          8.0            0.0          1.0         0.7            0.3
+"rising_temperature.json: 2 stages, 17,160 steps, 40 epochs of 429 steps
+stage         epoch    step  temperature  learning rate  loss weight  forward_kl  cross_entropy
+soft targets      1       0          5.0          0.002          0.7         1.0            0.0
+soft targets      7   2,574          5.0       0.001891          0.7         1.0            0.0
+soft targets     12   5,147          5.0       0.001588          0.7         1.0            0.0
+with labels      13   5,148       5.0625       0.001588         0.85        0.85           0.15
+with labels      27  11,154        6.875       0.000546          1.0         0.7            0.3
+with labels      40  17,159          8.0            0.0          1.0         0.7            0.3
 ")
 check_curriculum(${CURRICULA}/low_temperature.json 0
-"low_temperature.json: 2 stages, 8,580 steps, 20 epochs of 429 steps
-stage         epoch   step  temperature  learning rate  loss weight  forward_kl  cross_entropy
-soft targets      1      0          1.5          0.002          1.0         1.0            0.0
-soft targets      6  2,145          1.5       0.001707          1.0         1.0            0.0
-soft targets     10  4,289          1.5          0.001          1.0         1.0            0.0
-with labels      11  4,290          1.5          0.001          1.0        0.85           0.15
-with labels      16  6,435          1.5       0.000293          1.0         0.7            0.3
-with labels      20  8,579          1.5            0.0          1.0         0.7            0.3
+"low_temperature.json: 2 stages, 17,160 steps, 40 epochs of 429 steps
+stage         epoch    step  temperature  learning rate  loss weight  forward_kl  cross_entropy
+soft targets      1       0          1.5          0.002          1.0         1.0            0.0
+soft targets      9   3,432          1.5       0.001809          1.0         1.0            0.0
+soft targets     16   6,863          1.5       0.001309          1.0         1.0            0.0
+with labels      17   6,864          1.5       0.001309          1.0        0.85           0.15
+with labels      29  12,012          1.5       0.000412          1.0         0.7            0.3
+with labels      40  17,159          1.5            0.0          1.0         0.7            0.3
+")
+check_curriculum(${CURRICULA}/aligned.json 0
+"aligned.json: 3 stages, 17,160 steps, 40 epochs of 429 steps
+stage         epoch    step  temperature  learning rate  loss weight  forward_kl  cross_entropy  layers 0-1
+soft targets      1       0          1.5          0.002          1.0         1.0            0.0         0.0
+soft targets      9   3,432          1.5       0.001809          1.0         1.0            0.0         0.0
+soft targets     16   6,863          1.5       0.001309          1.0         1.0            0.0         0.0
+with labels      17   6,864          1.5       0.001309          1.0        0.85           0.15         0.0
+with labels      25  10,296          1.5       0.000691          1.0         0.7            0.3         0.0
+with labels      32  13,727          1.5       0.000191          1.0         0.7            0.3         0.0
+alignment        33  13,728          1.5       0.000191          1.0         0.7            0.3        15.0
+alignment        37  15,444          1.5       0.000049          1.0         0.7            0.3        30.0
+alignment        40  17,159          1.5            0.0          1.0         0.7            0.3        30.0
 ")
 check_curriculum(${CURRICULA}/quick.json 0
 "quick.json: 2 stages, 468 steps, 6 epochs of 78 steps
@@ -58,7 +71,7 @@ file(WRITE ${file} [[{
   "version": 1,
   "stages": [
     {"name": "a", "length": {"unit": "metric", "metric": "accuracy", "target": 1}, "data_source": "more"},
-    {"name": "b", "length": {"amount": 2}, "mixture": {"x": 1}, "layers": [{"student": 0, "teacher": 0}],
+    {"name": "b", "length": {"amount": 2}, "mixture": {"x": 1}, "layers": [{"student": 0, "teacher": 1}, {"student": 1, "teacher": 2}],
      "objectives": {"forward_kl": 1, "backward_kl": 1}}
   ]
 }]])
@@ -68,7 +81,8 @@ check_curriculum(${file} 1
 ${file}: stages[0].objectives: must not be empty here
 ${file}: stages[0].data_source: must be left out, there is one source of data here
 ${file}: stages[1].objectives.backward_kl: is none of the losses here: ${known}
-${file}: stages[1].layers: must be left out, no layers are aligned here
+${file}: stages[1].layers[1].student: must be 0, the students here have one hidden layer
+${file}: stages[1].layers[1].teacher: must be 0 or 1, the teachers here have two hidden layers
 ${file}: stages[1].mixture: must be left out, there is one source of data here
 ")
 set(file ${FOLDER}/endless.json)
@@ -84,6 +98,6 @@ check_curriculum(${file} 1 "${file}: cannot be read
 set(file ${FOLDER}/unfit.json)
 execute_process(COMMAND ${PROGRAM} --quick --curriculum ${file} --output ${FOLDER} --cache ${FOLDER}
                 ERROR_VARIABLE errors OUTPUT_VARIABLE printed RESULT_VARIABLE status)
-if(NOT status EQUAL 1 OR NOT errors MATCHES "stages\\[1\\]\\.layers: must be left out" OR NOT printed STREQUAL "")
+if(NOT status EQUAL 1 OR NOT errors MATCHES "stages\\[1\\]\\.layers\\[1\\]\\.student: must be 0" OR NOT printed STREQUAL "")
   message(FATAL_ERROR "a run with a defective curriculum: exit status ${status}\n${printed}${errors}")
 endif()

@@ -22,11 +22,14 @@ void remember_checkpoints(const std::vector<trained_student>& students, results&
   for (const trained_student& student : students) outcome.checkpoints.push_back(student.checkpoint);
 }
 
-/// What the curricula need: the logits, and the hidden layers that a student follows.
-teacher_answers ask(const network& teacher, const std::vector<student_curriculum>& curricula,
-                    const pixel_matrix& pixels) {
+/// What the plan needs: the logits, and the hidden layers that a student follows; about mirrored images too
+/// if students see them.
+teacher_answers ask(const network& teacher, const experiment_plan& plan, const pixel_matrix& images) {
+  pixel_matrix pixels(images.rows() * (plan.student_mirror ? 2 : 1), images.cols());
+  pixels.topRows(images.rows()) = images;
+  if (plan.student_mirror) pixels.bottomRows(images.rows()) = mirrored(images);
   teacher_answers answers{.logits = predict(teacher, pixels)};
-  for (const student_curriculum& one : curricula) {
+  for (const student_curriculum& one : plan.curricula) {
     for (const distill::stage& stage : one.plan.stages) {
       for (const distill::layer_weight& pair : stage.layers) {
         const auto layer = static_cast<std::size_t>(pair.teacher);
@@ -96,7 +99,7 @@ results run_experiment(const experiment_plan& plan, const dataset& data, const s
   const std::string data_fingerprint = fingerprint_of(data);
   const std::unique_ptr<network> its_network = obtain_teacher(plan, data, data_fingerprint, keeping);
   const network& teacher = *its_network;
-  const teacher_answers answers = ask(teacher, plan.curricula, data.training.pixels);
+  const teacher_answers answers = ask(teacher, plan, data.training.pixels);
   const classroom room{plan, data, data_fingerprint, answers, keeping};
   if (plan.curricula.size() > 1) try_curricula(room, outcome);
   const std::vector<trained_student> students = train_pairs(room, plan.curricula[outcome.curriculum]);

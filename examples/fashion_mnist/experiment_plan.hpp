@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "convolutional_network.hpp"
 #include "dataset.hpp"
 #include "mixture_of_experts.hpp"
 #include "multilayer_perceptron.hpp"
@@ -10,9 +11,9 @@
 
 namespace fashion_mnist {
 
-enum class teacher_kind { perceptron, mixture };
+enum class teacher_kind { convolutional, perceptron, mixture };
 
-/// "perceptron" or "mixture".
+/// "convolutional", "perceptron" or "mixture".
 const char* name_of(teacher_kind kind);
 
 /// How the teacher is trained, on labels alone.
@@ -27,13 +28,15 @@ struct teacher_training {
 struct experiment_plan {
   std::string name;
   dataset_sizes sizes;
-  teacher_kind teacher = teacher_kind::perceptron;
+  teacher_kind teacher = teacher_kind::convolutional;
+  convolutional_shape teacher_convolutional;
   perceptron_shape teacher_perceptron;
   mixture_shape teacher_mixture;
   teacher_training teaching;
   perceptron_shape student_shape;
   index student_batch_size = 128;
-  int trial_seed_count = 1;  // students per curriculum to choose one, where there are several
+  bool student_mirror = false;  // see batch_source; the teacher is then asked about mirrored images too
+  int trial_seed_count = 1;     // students per curriculum to choose one, where there are several
   int seed_count = 1;
   /// Of the students; of several the run takes the one with the best mean validation accuracy.
   std::vector<student_curriculum> curricula = {};
@@ -48,5 +51,8 @@ experiment_plan full_plan();
 
 /// The same steps on fewer images, to see in seconds that everything works.
 experiment_plan quick_plan();
+
+/// Chooses the teacher, and how one of that kind is trained.
+void choose_teacher(experiment_plan& plan, teacher_kind kind);
 
 }  // namespace fashion_mnist

@@ -180,11 +180,31 @@ std::string describe(const mixture_shape& shape) {
   return shape.dropout > 0 ? text + ", dropout " + fixed(static_cast<double>(shape.dropout), 1) : text;
 }
 
+std::string describe(const convolutional_shape& shape) {
+  std::string text = "two 3 × 3 convolutions of " + std::to_string(shape.first_channels) + " and " +
+                     std::to_string(shape.second_channels) + " channels, each with 2 × 2 pooling, then " +
+                     std::to_string(shape.hidden) + " features";
+  return shape.dropout > 0 ? text + ", dropout " + fixed(static_cast<double>(shape.dropout), 1) : text;
+}
+
+std::string describe_teacher(const experiment_plan& plan) {
+  switch (plan.teacher) {
+    case teacher_kind::mixture:
+      return describe(plan.teacher_mixture);
+    case teacher_kind::perceptron:
+      return describe(plan.teacher_perceptron);
+    default:
+      return describe(plan.teacher_convolutional);
+  }
+}
+
+std::string mirror_note(bool mirror) { return mirror ? ", images mirrored every other time" : ""; }
+
 std::string describe(const teacher_training& plan) {
   std::string text = std::to_string(plan.epochs) + " epochs of Adam, batches of " +
                      std::to_string(plan.batch_size) + ", learning rate " + fixed(plan.learning_rate, 4) +
                      " falling to 0 along a cosine";
-  return plan.mirror ? text + ", images mirrored every other time" : text;
+  return text + mirror_note(plan.mirror);
 }
 
 placeholder_values measured(const experiment_plan& plan, const results& outcome) {
@@ -237,11 +257,10 @@ placeholder_values planned(const experiment_plan& plan) {
       {"training_size", grouped(plan.sizes.training)},
       {"validation_size", grouped(plan.sizes.validation)},
       {"test_size", grouped(plan.sizes.test)},
-      {"teacher_shape", plan.teacher == teacher_kind::mixture ? describe(plan.teacher_mixture)
-                                                              : describe(plan.teacher_perceptron)},
+      {"teacher_shape", describe_teacher(plan)},
       {"teacher_training", describe(plan.teaching)},
       {"student_shape", describe(plan.student_shape)},
-      {"student_batch_size", std::to_string(plan.student_batch_size)},
+      {"student_batch_size", std::to_string(plan.student_batch_size) + mirror_note(plan.student_mirror)},
   };
 }
 

@@ -23,7 +23,7 @@ struct arguments {
   double checkpoint_interval = 5;
   bool fresh = false;
   bool quick = false;
-  fashion_mnist::teacher_kind teacher = fashion_mnist::teacher_kind::perceptron;
+  fashion_mnist::teacher_kind teacher = fashion_mnist::teacher_kind::convolutional;
 };
 
 void declare(CLI::App& app, arguments& chosen) {
@@ -32,21 +32,23 @@ void declare(CLI::App& app, arguments& chosen) {
   app.add_option("--output", chosen.output, "folder for report.html and results.json")->capture_default_str();
   app.add_option("--cache", chosen.cache, "folder that keeps the trained teacher and all checkpoints")
       ->capture_default_str();
-  app.add_option("--curriculum", chosen.curricula,
-                 "JSON file that says how the students are distilled; of several, the run takes the best on "
-                 "the validation images (default: rising_temperature.json and low_temperature.json; quick: "
-                 "quick.json)")
+  app.add_option(
+         "--curriculum", chosen.curricula,
+         "JSON file that says how the students are distilled; of several, the run takes the best on "
+         "the validation images (default: rising_temperature.json, low_temperature.json and aligned.json; "
+         "quick: quick.json)")
       ->allow_extra_args(false);
   app.add_option("--check", chosen.checked,
                  "only say what a curriculum means, or everything that is wrong with it");
   app.add_option("--seeds", chosen.seeds, "students per kind of training (default: 5, quick: 2)")
       ->check(CLI::PositiveNumber);
   using fashion_mnist::teacher_kind;
-  app.add_option("--teacher", chosen.teacher, "perceptron, or mixture: a mixture of experts")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, teacher_kind>{{name_of(teacher_kind::perceptron), teacher_kind::perceptron},
-                                              {name_of(teacher_kind::mixture), teacher_kind::mixture}}))
-      ->default_str(name_of(teacher_kind::perceptron));
+  app.add_option("--teacher", chosen.teacher, "convolutional, perceptron, or mixture: a mixture of experts")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, teacher_kind>{
+          {name_of(teacher_kind::convolutional), teacher_kind::convolutional},
+          {name_of(teacher_kind::perceptron), teacher_kind::perceptron},
+          {name_of(teacher_kind::mixture), teacher_kind::mixture}}))
+      ->default_str(name_of(teacher_kind::convolutional));
   app.add_option("--checkpoint-interval", chosen.checkpoint_interval,
                  "seconds of training after which a checkpoint is written")
       ->check(CLI::NonNegativeNumber)
@@ -70,11 +72,12 @@ fashion_mnist::experiment_plan plan_of(const arguments& chosen) {
   fashion_mnist::experiment_plan plan =
       chosen.quick ? fashion_mnist::quick_plan() : fashion_mnist::full_plan();
   if (chosen.seeds > 0) plan.seed_count = chosen.seeds;
-  plan.teacher = chosen.teacher;
+  choose_teacher(plan, chosen.teacher);
   std::vector<fs::path> files = chosen.curricula;
   const fs::path shipped = FASHION_MNIST_CURRICULA;
   if (files.empty() && chosen.quick) files = {shipped / "quick.json"};
-  if (files.empty()) files = {shipped / "rising_temperature.json", shipped / "low_temperature.json"};
+  if (files.empty())
+    files = {shipped / "rising_temperature.json", shipped / "low_temperature.json", shipped / "aligned.json"};
   for (const fs::path& file : files) plan.curricula.push_back(load(file, plan));
   return plan;
 }

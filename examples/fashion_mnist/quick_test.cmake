@@ -12,7 +12,7 @@ foreach(row "model +parameters +test accuracy" "teacher " "student, hard labels 
   endif()
 endforeach()
 file(GLOB checkpoints RELATIVE ${OUTPUT} ${OUTPUT}/*.checkpoint)
-if(NOT checkpoints STREQUAL "teacher-perceptron-quick.checkpoint")
+if(NOT checkpoints STREQUAL "teacher-convolutional-quick.checkpoint")
   message(FATAL_ERROR "after a run there are the checkpoints ${checkpoints}")
 endif()
 
@@ -82,9 +82,9 @@ foreach(part hard_labels distilled curriculum)
 endforeach()
 
 # A damaged checkpoint is named and refused, until told to start over.
-file(WRITE ${OUTPUT}/again/teacher-perceptron-quick.checkpoint "damaged")
+file(WRITE ${OUTPUT}/again/teacher-convolutional-quick.checkpoint "damaged")
 execute_process(COMMAND ${again} --seeds 1 OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
-if(NOT status EQUAL 1 OR NOT errors MATCHES "teacher-perceptron-quick.checkpoint: .*; remove the file, or start over with --fresh")
+if(NOT status EQUAL 1 OR NOT errors MATCHES "teacher-convolutional-quick.checkpoint: .*; remove the file, or start over with --fresh")
   message(FATAL_ERROR "the damaged teacher was not refused:\n${printed}${errors}")
 endif()
 execute_process(COMMAND timeout --preserve-status --signal=TERM 1 ${again} --fresh

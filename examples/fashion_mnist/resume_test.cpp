@@ -61,8 +61,8 @@ struct outcome {
 outcome train_student(const experiment_plan& plan, const dataset& data, const safekeeping& keeping,
                       const std::string& name) {
   multilayer_perceptron model(plan.student_shape, 3);
-  teacher_answers teacher{.logits = matrix(data.training.size(), class_count),
-                          .hidden = {{}, matrix(data.training.size(), 20)}};
+  teacher_answers teacher{.logits = matrix(2 * data.training.size(), class_count),
+                          .hidden = {{}, matrix(2 * data.training.size(), 20)}};
   for (matrix* answer : {&teacher.logits, &teacher.hidden[1]})
     for (index i = 0; i < answer->size(); ++i) answer->data()[i] = static_cast<float>(i % 13);
   resumable_training training(model, plan.curricula.front().plan, name, {{"seed", "3"}}, keeping);
@@ -151,10 +151,11 @@ void test_run(const experiment_plan& plan, const dataset& data, const fs::path& 
 
 experiment_plan small_plan(const fs::path& curriculum) {
   experiment_plan plan = quick_plan();
+  plan.teacher_convolutional = {.first_channels = 2, .second_channels = 4, .hidden = 16, .dropout = 0.3F};
   plan.teacher_perceptron.widths = {pixel_count, 64, class_count};
   plan.teacher_mixture.hidden = 64;
   plan.teacher_mixture.expert_hidden = 16;
-  plan.teaching.mirror = true;
+  plan.teaching.mirror = plan.student_mirror = true;
   plan.teaching.epochs = 3;
   plan.seed_count = 1;
   const student_curriculum one =
@@ -169,9 +170,10 @@ int run(const fs::path& images, const fs::path& curriculum, const fs::path& fold
   const dataset data = load_dataset(images, plan.sizes);
   test_student(plan, data, folder / "student");
   test_stop(plan, data, folder / "stop");
-  test_run(plan, data, folder / "perceptron");
-  plan.teacher = teacher_kind::mixture;
-  test_run(plan, data, folder / "mixture");
+  for (const teacher_kind kind : {teacher_kind::convolutional, teacher_kind::mixture}) {
+    plan.teacher = kind;
+    test_run(plan, data, folder / name_of(kind));
+  }
   return failures == 0 ? 0 : 1;
 }
 

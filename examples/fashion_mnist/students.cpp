@@ -17,7 +17,8 @@ training_identity identity_of(const classroom& room, const assignment& task) {
   return {{"data", room.data_fingerprint},
           {"teacher", fingerprint(taught.data(), static_cast<std::size_t>(taught.size()) * sizeof(float))},
           {"architecture", widths + "dropout " + fixed(room.plan.student_shape.dropout, 3)},
-          {"batches", std::to_string(room.plan.student_batch_size) + " images"},
+          {"batches", std::to_string(room.plan.student_batch_size) + " images, mirror " +
+                          std::to_string(room.plan.student_mirror)},
           {"seed", std::to_string(task.seed)},
           {"loss", task.learns_from == lesson::labels ? "labels" : "objectives"}};
 }
@@ -72,8 +73,8 @@ std::vector<trained_student> train_students(const classroom& room, const std::ve
   run_in_parallel(static_cast<index>(assignments.size()), [&](index number) {
     const auto i = static_cast<std::size_t>(number);
     const assignment& task = assignments[i];
-    batch_source batches(room.data.training, room.teacher, room.plan.student_batch_size, false,
-                         batch_seed_offset + task.seed);
+    batch_source batches(room.data.training, room.teacher, room.plan.student_batch_size,
+                         room.plan.student_mirror, batch_seed_offset + task.seed);
     const batch_loss loss = task.learns_from == lesson::labels ? batch_loss(learn_from_labels)
                                                                : learn_as_planned(students[i].model);
     trainings[i].finish(batches, loss, room.data.validation, [&](const epoch_record& record) {

@@ -29,6 +29,10 @@ std::string architecture(const experiment_plan& plan) {
     text << "mixture " << shape.hidden << ' ' << shape.expert_hidden << ", " << shape.experts << " experts, "
          << shape.experts_per_image << " per image, balance " << shape.balance << ", dropout "
          << shape.dropout;
+  } else if (plan.teacher == teacher_kind::convolutional) {
+    const convolutional_shape& shape = plan.teacher_convolutional;
+    text << "convolutional " << shape.first_channels << ' ' << shape.second_channels << ' ' << shape.hidden
+         << ", dropout " << shape.dropout;
   } else {
     text << "perceptron";
     for (index width : plan.teacher_perceptron.widths) text << ' ' << width;
@@ -48,7 +52,9 @@ training_identity identity_of(const experiment_plan& plan, const std::string& da
 std::unique_ptr<network> new_teacher(const experiment_plan& plan) {
   if (plan.teacher == teacher_kind::mixture)
     return std::make_unique<mixture_of_experts>(plan.teacher_mixture, weight_seed);
-  return std::make_unique<multilayer_perceptron>(plan.teacher_perceptron, weight_seed);
+  if (plan.teacher == teacher_kind::perceptron)
+    return std::make_unique<multilayer_perceptron>(plan.teacher_perceptron, weight_seed);
+  return std::make_unique<convolutional_network>(plan.teacher_convolutional, weight_seed);
 }
 
 }  // namespace
