@@ -14,7 +14,7 @@ namespace distill::inline DISTILL_ABI {
 /// NaN, as do a row that is -inf throughout once mixed, and one without weights.
 /// Accuracy: as mean_of_probabilities.
 /// Cost: a pass over the teachers, two over the output, one exponential per class.
-/// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 5.3, the geometric mean of predictions.
+/// Source: Hinton, Vinyals, Dean 2015, arXiv 1503.02531, section 1, the geometric mean of an ensemble.
 struct mean_of_log_probabilities {
   double temperature = 1;
 

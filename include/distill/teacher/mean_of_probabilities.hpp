@@ -22,8 +22,7 @@ namespace distill::inline DISTILL_ABI {
 /// (`tests/teacher/mixing_oracle_test.cpp`).
 /// Cost: each teacher three passes and two exponentials per class, one logarithm per class. The bits do not
 /// depend on the executor.
-/// Source: You, Xu, Xu, Tao 2017, Learning from multiple teacher networks, KDD, section 3.2: the mean of
-/// softened outputs.
+/// Source: You, Xu, Xu, Tao 2017, Learning from multiple teacher networks, KDD, the mean of softened outputs.
 struct mean_of_probabilities {
   double temperature = 1;
 

@@ -34,7 +34,7 @@ void evaluate_row_temperatures(const row_policy& policy, const temperature_rule&
 // Accuracy: that of measure_rows and compare_rows, and the rounding to float. The bits do not depend on the
 // executor.
 // Source: Wen, Lai, Qian 2019, Preparing lessons: improve knowledge distillation with better supervision,
-// arXiv 1911.07471, section 3.2.
+// arXiv 1911.07471 (dynamic temperature distillation).
 
 /// w = 1 / (max softmax(student) + 0.001): hard is where the student is unsure (confidence weighted by
 /// student max).

@@ -83,8 +83,7 @@ struct weights_by_label {
 /// least 0. One teacher has weight 1. Flatter than weights_by_label: no teacher has more than 1 / (teachers -
 /// 1). Where exp(L) overflows for several teachers, they share the loss as a softmax of L does. A row whose
 /// label is `ignore_index` has equal weights.
-/// Source: Zhang, Chen, Wang 2022, Confidence-aware multi-teacher knowledge distillation, arXiv 2201.00007,
-/// equation 3.
+/// Source: Zhang, Chen, Wang 2022, Confidence-aware multi-teacher knowledge distillation, arXiv 2201.00007.
 struct ca_mkd_weights {
   label_view labels = {};
   double temperature = 1;
