@@ -2,6 +2,7 @@
 #include "interop/torch_agreement.hpp"
 // after Catch2 is settled
 #include <distill/loss/alpha_beta.hpp>
+#include <distill/loss/correlation.hpp>
 #include <distill/loss/cross_entropy.hpp>
 #include <distill/loss/divergence.hpp>
 #include <distill/loss/forward_kl.hpp>
@@ -158,6 +159,31 @@ TEST_CASE("libtorch agrees on an objective with weighted rows") {
         const at::Tensor rows = 0.7 * kl + 0.3 * hard + 0.01 * (student - teacher).square().sum(1);
         return (rows * weights_for(student)).sum() / 5;
       });
+}
+
+TEST_CASE("a correlation of weighted rows, and that it has no rows of its own") {
+  // 1 - Pearson's correlation over a dimension, each place with its weight.
+  const auto apart = [](const at::Tensor& a, const at::Tensor& b, const at::Tensor& weights, int dimension) {
+    const at::Tensor total = weights.sum();
+    const auto centred = [&](const at::Tensor& x) { return x - (x * weights).sum(dimension, true) / total; };
+    const at::Tensor x = centred(a), y = centred(b);
+    return 1 - (weights * x * y).sum(dimension) /
+                   ((weights * x * x).sum(dimension) * (weights * y * y).sum(dimension)).sqrt();
+  };
+  const at::Tensor student = at::randn({6, 9}, at::kDouble), teacher = at::randn({6, 9}, at::kDouble);
+  const at::Tensor weights = at::arange(6, at::kFloat) * 0.5 + 0.5;
+  const at::Tensor ours = student.clone().requires_grad_(true), theirs = student.clone().requires_grad_(true);
+  const at::Tensor value = torch_loss(correlation{.temperature = 2, .gamma = 3}, ours, teacher,
+                                      {.row_weights = torch_vector<float>(weights)});
+  const at::Tensor q = probabilities(theirs, 2), p = probabilities(teacher, 2), w = weights.to(at::kDouble);
+  const at::Tensor by_rows = apart(q, p, at::ones({1, 9}, at::kDouble), 1);
+  const at::Tensor by_classes = apart(q, p, w.unsqueeze(1), 0).mean();
+  const at::Tensor expected = (4 * w * (by_rows + 3 * by_classes)).mean();
+  value.backward();
+  expected.backward();
+  CHECK(difference(value.detach(), expected.detach()) < 1e-11);
+  CHECK(difference(ours.grad(), theirs.grad()) < 1e-11);
+  CHECK_THROWS_AS(torch_loss(correlation{}, ours, teacher, {.reduction = reduction::none}), parameter_error);
 }
 
 TEST_CASE("transposed, sliced and expanded students get the gradient of what they view") {
