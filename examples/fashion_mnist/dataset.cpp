@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "idx_file.hpp"
+#include "data/idx_file.hpp"
 
 namespace fashion_mnist {
 namespace {
@@ -13,8 +13,10 @@ constexpr float mean_grey = 72.9F;
 constexpr float grey_deviation = 90.0F;
 
 labelled_images read(const std::filesystem::path& folder, const std::string& prefix, index count) {
-  return {read_images(folder / (prefix + "-images-idx3-ubyte.gz"), count),
-          read_labels(folder / (prefix + "-labels-idx1-ubyte.gz"), count)};
+  const std::vector<std::uint8_t> pixels =
+      data::read_images(folder / (prefix + "-images-idx3-ubyte.gz"), count);
+  return {Eigen::Map<const pixel_matrix>(pixels.data(), count, pixel_count),
+          data::read_labels(folder / (prefix + "-labels-idx1-ubyte.gz"), count)};
 }
 
 labelled_images part(const labelled_images& all, index begin, index count) {

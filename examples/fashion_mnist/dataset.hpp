@@ -28,9 +28,6 @@ struct dataset_sizes {
   index test = 10000;
 };
 
-/// Where Debian's package dataset-fashion-mnist puts its files.
-inline constexpr const char* debian_data_folder = "/usr/share/datasets/fashion-mnist";
-
 /// Reads the four gzipped IDX files of `folder`; validation images are the last ones of the training file.
 dataset load_dataset(const std::filesystem::path& folder, const dataset_sizes& sizes);
 

@@ -56,10 +56,12 @@ double align(const distill::cursor& now, const batch& batch, multilayer_perceptr
 
 }  // namespace
 
-std::vector<std::string> known_losses() {
-  std::vector<std::string> names;
-  for (const named_loss& loss : losses) names.emplace_back(loss.name);
-  return names;
+report::curriculum_rules rules_for_curricula() {
+  report::curriculum_rules rules{.losses = {},
+                                 .student = {1, "must be 0, the students here have one hidden layer"},
+                                 .teacher = {2, "must be 0 or 1, the teachers here have two hidden layers"}};
+  for (const named_loss& loss : losses) rules.losses.emplace_back(loss.name);
+  return rules;
 }
 
 double learn_from_labels(const distill::cursor& now, const batch& batch, const matrix& logits,

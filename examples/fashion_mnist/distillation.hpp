@@ -3,12 +3,14 @@
 #include <string>
 
 #include "multilayer_perceptron.hpp"
+#include "report/student_curriculum.hpp"
 #include "training.hpp"
 
 namespace fashion_mnist {
 
-/// The losses that a curriculum may name in its objectives.
-std::vector<std::string> known_losses();
+/// What a curriculum may ask for here: losses, and alignment of the student's only hidden layer with one of
+/// the teacher's two.
+report::curriculum_rules rules_for_curricula();
 
 /// Cross-entropy with the labels, times the stage's loss weight: how the teacher and the undistilled student
 /// are trained.

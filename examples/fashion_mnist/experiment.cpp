@@ -8,6 +8,9 @@
 #include "teacher.hpp"
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
 std::string fingerprint_of(const dataset& data) {

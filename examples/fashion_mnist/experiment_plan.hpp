@@ -7,7 +7,7 @@
 #include "dataset.hpp"
 #include "mixture_of_experts.hpp"
 #include "multilayer_perceptron.hpp"
-#include "student_curriculum.hpp"
+#include "report/student_curriculum.hpp"
 
 namespace fashion_mnist {
 
@@ -39,7 +39,7 @@ struct experiment_plan {
   int trial_seed_count = 1;     // students per curriculum to choose one, where there are several
   int seed_count = 1;
   /// Of the students; of several the run takes the one with the best mean validation accuracy.
-  std::vector<student_curriculum> curricula = {};
+  std::vector<report::student_curriculum> curricula = {};
 
   index student_steps_per_epoch() const { return sizes.training / student_batch_size; }
 };

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "idx_file.hpp"
+#include "data/idx_file.hpp"
 #include "multilayer_perceptron.hpp"
 #include "resumable_training.hpp"
 
@@ -73,10 +73,11 @@ std::string noise(std::size_t count) {
 void test_images(const fs::path& folder) {
   const std::string images = big_endian({0x803, 3, 28, 28}) + noise(3 * 784);
   const fs::path intact = write_gzipped(folder / "images.gz", images);
-  check(read_images(intact, 3)(2, 783) == static_cast<unsigned char>(images.back()), "the last pixel");
+  check(data::read_images(intact, 3)[3 * 784 - 1] == static_cast<unsigned char>(images.back()),
+        "the last pixel");
 
   const auto rejected = [](const fs::path& file, const std::string& got) {
-    check_rejected([&] { read_images(file, 3); },
+    check_rejected([&] { data::read_images(file, 3); },
                    file.string() + ": expected 3 images of 28 x 28 = 2368 bytes, got " + got);
   };
   rejected(folder / "absent.gz", "no readable file");
@@ -94,15 +95,15 @@ void test_images(const fs::path& folder) {
   rejected(write(folder / "corrupt.gz", packed), "a corrupt gzip file");
 
   const fs::path labels = write_gzipped(folder / "magic.gz", big_endian({0x801, 3, 28, 28}) + noise(3 * 784));
-  check_rejected([&] { read_images(labels, 3); }, "magic.gz: expected magic number 2051, got 2049");
+  check_rejected([&] { data::read_images(labels, 3); }, "magic.gz: expected magic number 2051, got 2049");
 }
 
 void test_labels(const fs::path& folder) {
   const fs::path intact =
       write_gzipped(folder / "labels.gz", big_endian({0x801, 2}) + "\x09" + std::string(1, '\0'));
-  check(read_labels(intact, 2) == label_vector{9, 0}, "two labels");
+  check(data::read_labels(intact, 2) == label_vector{9, 0}, "two labels");
   const fs::path wrong = write_gzipped(folder / "wrong.gz", big_endian({0x801, 2}) + "\x09\x0A");
-  check_rejected([&] { read_labels(wrong, 2); }, "wrong.gz: label 1: expected 0 to 9, got 10");
+  check_rejected([&] { data::read_labels(wrong, 2); }, "wrong.gz: label 1: expected 0 to 9, got 10");
 }
 
 training_identity some_identity() { return {{"curriculum", "text"}, {"data", "1"}, {"seed", "3"}}; }

@@ -1,49 +1,31 @@
 #include <algorithm>
-#include <distill/dispatch.hpp>
-#include <distill/moe/expert_usage.hpp>
-#include <distill/version.hpp>
 #include <functional>
-#include <map>
 
 #include "bitmap.hpp"
-#include "curriculum_section.hpp"
-#include "line_chart.hpp"
-#include "machine.hpp"
 #include "report.hpp"
+#include "report/curriculum_section.hpp"
+#include "report/expert_table.hpp"
+#include "report/line_chart.hpp"
+#include "report/page.hpp"
+#include "report/spread.hpp"
+#include "report/text.hpp"
 #include "report_template.hpp"
 #include "summary.hpp"
-#include "text.hpp"
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
-using placeholder_values = std::map<std::string, std::string>;
 using epoch_value = std::function<double(const epoch_record&)>;
-
-/// The text with every {{name}} replaced.
-std::string fill(std::string text, const placeholder_values& values) {
-  for (const auto& [name, value] : values) {
-    const std::string placeholder = "{{" + name + "}}";
-    for (auto found = text.find(placeholder); found != std::string::npos;
-         found = text.find(placeholder, found + value.size())) {
-      text.replace(found, placeholder.size(), value);
-    }
-  }
-  return text;
-}
 
 curve curve_of(const std::string& style, const std::vector<student_result>& students,
                const epoch_value& value) {
-  curve curve{style, {}};
-  for (std::size_t epoch = 0; epoch < students.front().records.size(); ++epoch) {
-    std::vector<double> values;
-    for (const student_result& student : students) values.push_back(value(student.records[epoch]));
-    const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    curve.middle.push_back(spread_of(values).mean);
-    curve.low.push_back(*low);
-    curve.high.push_back(*high);
-  }
-  return curve;
+  std::vector<std::vector<double>> values(students.size());
+  for (std::size_t i = 0; i < students.size(); ++i)
+    for (const epoch_record& epoch : students[i].records) values[i].push_back(value(epoch));
+  return curve_over_seeds(style, values);
 }
 
 std::string student_chart(const std::string& title, const results& outcome, const epoch_value& value,
@@ -54,25 +36,6 @@ std::string student_chart(const std::string& title, const results& outcome, cons
               {curve_of("hard", outcome.hard_label_students, value),
                curve_of("distilled", outcome.distilled_students, value)},
               std::move(references)});
-}
-
-std::string column_heads() {
-  std::string html;
-  for (const char* name : column_names) html += std::string("<th scope='col'>") + name + "</th>";
-  return html;
-}
-
-std::string table_rows(const results& outcome) {
-  std::string html;
-  for (const table_row& row : result_table(outcome)) {
-    html += "<tr><th scope='row'>" + row.front() + "</th>";
-    for (std::size_t column = 1; column < row.size(); ++column) {
-      html +=
-          std::string("<td data-column='") + column_names[column] + "'><span>" + row[column] + "</span></td>";
-    }
-    html += "</tr>\n";
-  }
-  return html;
 }
 
 /// The curriculum of the students, then those that were not chosen.
@@ -135,33 +98,17 @@ std::string soft_label_cards(const results& outcome) {
   return html;
 }
 
-/// A table row of the shares, in percent, of one class's picks.
-std::string share_row(const std::string& name, const std::vector<std::int64_t>& picks) {
-  std::string html = "<tr><th scope='row'>" + name + "</th>";
-  for (const double share : distill::usage_of(picks).shares)
-    html += "<td style='--share:" + fixed(share, 3) + "'>" + fixed(100 * share, 0) + "</td>";
-  return html + "</tr>\n";
-}
-
 /// Experts as columns, classes as rows; nothing for a teacher without experts.
 std::string expert_section(const mixture_of_experts::counts& routes, const mixture_shape& shape) {
   if (routes.size() == 0) return "";
   const auto row_of = [&](const auto& row) { return std::vector<std::int64_t>(row.begin(), row.end()); };
-  const std::vector<std::int64_t> all = row_of(routes.colwise().sum());
-  const distill::expert_usage usage = distill::usage_of(all);
-  std::string html =
-      "<h2>Which experts the teacher used</h2>\n<p>For every validation image the gate picked " +
-      std::to_string(shape.experts_per_image) + " of " + std::to_string(shape.experts) +
-      " experts; used evenly, each would get " + percent(1.0 / static_cast<double>(shape.experts), 1) +
-      " of the picks. The most used one got " + fixed(usage.largest_over_mean, 2) +
-      " times that, and all together were as diverse as " + fixed(usage.effective_experts, 1) +
-      " experts used evenly. Rows are classes, columns experts, numbers percent of a row.</p>\n" +
-      "<div class='card'><table class='experts'><thead><tr><th>class</th>";
-  for (index e = 0; e < routes.cols(); ++e) html += "<th scope='col'>" + std::to_string(e + 1) + "</th>";
-  html += "</tr></thead><tbody>\n" + share_row("all", all);
+  std::vector<expert_picks> rows = {{"all", row_of(routes.colwise().sum())}};
   for (index label = 0; label < routes.rows(); ++label)
-    html += share_row(class_name(label), row_of(routes.row(label)));
-  return html + "</tbody></table></div>\n";
+    rows.push_back({class_name(label), row_of(routes.row(label))});
+  return "<h2>Which experts the teacher used</h2>\n<p>For every validation image the gate picked " +
+         std::to_string(shape.experts_per_image) + " of " + std::to_string(shape.experts) + " experts" +
+         described_usage(rows.front().picks) +
+         " Rows are classes, columns experts, numbers percent of a row.</p>\n" + expert_table("class", rows);
 }
 
 std::string describe(const perceptron_shape& shape) {
@@ -208,6 +155,9 @@ std::string describe(const teacher_training& plan) {
 }
 
 placeholder_values measured(const experiment_plan& plan, const results& outcome) {
+  const std::vector<std::string> columns(column_names.begin(), column_names.end());
+  std::vector<std::vector<std::string>> rows;
+  for (const table_row& row : result_table(outcome)) rows.emplace_back(row.begin(), row.end());
   const double gain = 100 * spread_of(accuracy_gains(outcome)).mean;
   const model_cost& teacher = outcome.teacher_cost;
   const model_cost& student = outcome.student_cost;
@@ -222,8 +172,8 @@ placeholder_values measured(const experiment_plan& plan, const results& outcome)
       {"student_time", fixed(student.microseconds_per_image, 1)},
       {"time", minutes(outcome.seconds)},
       {"verdict", verdict(outcome)},
-      {"result_columns", column_heads()},
-      {"result_rows", table_rows(outcome)},
+      {"result_columns", column_heads(columns)},
+      {"result_rows", table_rows(columns, rows)},
       {"trials", trial_table(plan, outcome)},
       {"curricula", curriculum_sections(plan, outcome)},
       {"soft_labels", soft_label_cards(outcome)},
@@ -264,22 +214,13 @@ placeholder_values planned(const experiment_plan& plan) {
   };
 }
 
-placeholder_values environment() {
-  const auto& version = distill::version;
-  return {{"machine", machine_name()},
-          {"version", std::to_string(version.major) + "." + std::to_string(version.minor) + "." +
-                          std::to_string(version.patch)},
-          {"simd_target", distill::active_target()}};
-}
-
 }  // namespace
 
 std::string html_report(const experiment_plan& plan, const results& outcome) {
-  std::string page = report_template;
-  for (const auto& values : {measured(plan, outcome), charts(outcome), planned(plan), environment()}) {
-    page = fill(std::move(page), values);
-  }
-  return page;
+  placeholder_values values = measured(plan, outcome);
+  values.merge(charts(outcome));
+  values.merge(planned(plan));
+  return filled_page(report_template, values);
 }
 
 }  // namespace fashion_mnist

@@ -2,11 +2,15 @@
 #include <distill/interop/json.hpp>
 #include <nlohmann/json.hpp>
 
-#include "machine.hpp"
 #include "report.hpp"
+#include "report/machine.hpp"
+#include "report/spread.hpp"
 #include "summary.hpp"
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
 using json = nlohmann::ordered_json;

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <map>
 
+#include "distillation.hpp"
 #include "experiment.hpp"
 #include "interruption.hpp"
 #include "report.hpp"
@@ -14,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct arguments {
-  fs::path data = fashion_mnist::debian_data_folder;
+  fs::path data = data::debian_image_folder;
   fs::path output = FASHION_MNIST_OUTPUT;
   fs::path cache = FASHION_MNIST_OUTPUT;
   std::vector<fs::path> curricula = {};
@@ -57,9 +58,9 @@ void declare(CLI::App& app, arguments& chosen) {
   app.add_flag("--quick", chosen.quick, "few images and epochs: seconds instead of minutes");
 }
 
-fashion_mnist::student_curriculum load(const fs::path& file, const fashion_mnist::experiment_plan& plan) {
-  return fashion_mnist::load_student_curriculum(file, plan.student_batch_size,
-                                                plan.student_steps_per_epoch());
+report::student_curriculum load(const fs::path& file, const fashion_mnist::experiment_plan& plan) {
+  return report::load_student_curriculum(file, fashion_mnist::rules_for_curricula(), plan.student_batch_size,
+                                         plan.student_steps_per_epoch());
 }
 
 void check(const arguments& chosen) {
@@ -119,7 +120,7 @@ int main(int argument_count, char** argument_values) {
       run(chosen);
     else
       check(chosen);
-  } catch (const fashion_mnist::curriculum_error& error) {
+  } catch (const report::curriculum_error& error) {
     (chosen.checked.empty() ? std::cerr : std::cout) << error.what() << "\n";
     return 1;
   } catch (const fashion_mnist::interrupted&) {

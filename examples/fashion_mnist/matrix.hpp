@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/idx_file.hpp"
+
 namespace fashion_mnist {
 
 /// One row per image: inputs, activations, logits and their gradients.
@@ -14,8 +16,8 @@ using pixel_matrix = Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic,
 using label_vector = std::vector<std::uint8_t>;
 using index = Eigen::Index;
 
-inline constexpr index image_side = 28;
-inline constexpr index pixel_count = image_side * image_side;
-inline constexpr index class_count = 10;
+using data::class_count;
+using data::image_side;
+using data::pixel_count;
 
 }  // namespace fashion_mnist

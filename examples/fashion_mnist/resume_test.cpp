@@ -17,6 +17,9 @@
 namespace fs = std::filesystem;
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
 int failures = 0;
@@ -158,8 +161,8 @@ experiment_plan small_plan(const fs::path& curriculum) {
   plan.teaching.mirror = plan.student_mirror = true;
   plan.teaching.epochs = 3;
   plan.seed_count = 1;
-  const student_curriculum one =
-      load_student_curriculum(curriculum, plan.student_batch_size, plan.student_steps_per_epoch());
+  const student_curriculum one = load_student_curriculum(
+      curriculum, rules_for_curricula(), plan.student_batch_size, plan.student_steps_per_epoch());
   plan.curricula = {one, one};
   return plan;
 }

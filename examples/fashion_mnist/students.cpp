@@ -4,10 +4,13 @@
 
 #include "distillation.hpp"
 #include "parallel.hpp"
-#include "progress.hpp"
-#include "text.hpp"
+#include "report/progress.hpp"
+#include "report/text.hpp"
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
 training_identity identity_of(const classroom& room, const assignment& task) {

@@ -21,7 +21,7 @@ enum class lesson { labels, objectives };
 struct assignment {
   std::string name;  // of its checkpoint
   std::uint64_t seed;
-  const student_curriculum* curriculum;
+  const report::student_curriculum* curriculum;
   lesson learns_from;  // the labels alone, or the curriculum's objectives
 };
 

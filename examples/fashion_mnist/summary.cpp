@@ -4,18 +4,14 @@
 #include <cmath>
 #include <numeric>
 
-#include "text.hpp"
+#include "report/spread.hpp"
+#include "report/text.hpp"
 
 namespace fashion_mnist {
-namespace {
 
-std::string with_spread(const std::vector<double>& values, double factor, int decimals,
-                        const std::string& unit) {
-  const spread of_values = spread_of(values);
-  std::string text = fixed(factor * of_values.mean, decimals);
-  if (values.size() > 1) text += " ± " + fixed(factor * of_values.deviation, decimals);
-  return text + unit;
-}
+using namespace report;
+
+namespace {
 
 table_row student_row(const std::string& name, const model_cost& cost,
                       const std::vector<student_result>& students) {
@@ -28,14 +24,6 @@ table_row student_row(const std::string& name, const model_cost& cost,
 }
 
 }  // namespace
-
-spread spread_of(const std::vector<double>& values) {
-  const auto count = static_cast<double>(values.size());
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
-  double squares = 0;
-  for (double value : values) squares += (value - mean) * (value - mean);
-  return {mean, values.size() > 1 ? std::sqrt(squares / (count - 1)) : 0};
-}
 
 std::vector<double> test_scores(const std::vector<student_result>& students, double scores::*score) {
   std::vector<double> values;

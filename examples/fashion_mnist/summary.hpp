@@ -8,14 +8,6 @@
 
 namespace fashion_mnist {
 
-/// Mean over seeds and sample standard deviation (0 for a single seed).
-struct spread {
-  double mean = 0;
-  double deviation = 0;
-};
-
-spread spread_of(const std::vector<double>& values);
-
 /// One score of every student, in the order of seeds.
 std::vector<double> test_scores(const std::vector<student_result>& students, double scores::*score);
 

@@ -4,10 +4,13 @@
 #include <sstream>
 
 #include "distillation.hpp"
-#include "progress.hpp"
-#include "text.hpp"
+#include "report/progress.hpp"
+#include "report/text.hpp"
 
 namespace fashion_mnist {
+
+using namespace report;
+
 namespace {
 
 // Far from the students' seeds 0, 1, 2, ...

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+
+#include "experiment_plan.hpp"
+#include "results.hpp"
+
+namespace torch_transformer {
+
+struct data_folders {
+  std::filesystem::path text, images;
+};
+
+/// Trains and tests a teacher for each task, then its students, one for each curriculum and seed. The same
+/// plan and number of threads give the same scores on the same kind of processor.
+results run_experiment(const experiment_plan& plan, const data_folders& folders, int threads);
+
+}  // namespace torch_transformer
