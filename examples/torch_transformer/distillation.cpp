@@ -38,7 +38,7 @@ double distillation::step(const batch& now, const distill::cursor& at, double le
   add(loss, attention_loss(made, taught, at));
   add(loss, hidden_loss(made, taught, at));
   loss = at.loss_weight() * loss;
-  add(loss, made.balance);
+  add(loss, made.routers.balance);
 
   optimizer_->zero_grad();
   loss.backward();

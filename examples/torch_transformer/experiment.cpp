@@ -1,11 +1,14 @@
 #include "experiment.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
 
+#include "jobs.hpp"
 #include "loss_names.hpp"
+#include "report/progress.hpp"
 #include "training.hpp"
 
 namespace torch_transformer {
@@ -44,55 +47,88 @@ lesson lesson_of(const task_plan& plan, const distill::curriculum& curriculum, s
           seed};
 }
 
-trained_model train_teacher(transformer& teacher, const task& data, const task_plan& plan) {
-  report::progress line(plan.name + ", teacher", static_cast<int>(plan.teacher_epochs), 0);
-  const lesson how = lesson_of(plan, labels_only(plan.teacher_epochs), plan.teacher_epochs,
-                               plan.teacher_learning_rate, teacher_seed);
-  trained_model result{train(teacher, nullptr, data, how, line), {}};
-  result.test = evaluate(teacher, data.test);
-  return result;
-}
+/// A task while it is worked on.
+struct classroom {
+  const task_plan& plan;
+  const std::vector<report::student_curriculum>& curricula;
+  task data;
+  transformer teacher;
+  task_results& result;
+};
 
-student_group train_group(transformer& teacher, const task& data, const task_plan& plan,
-                          const report::student_curriculum& curriculum, int seeds) {
-  student_group group{report::title_of(curriculum), {}};
-  const std::int64_t epochs = report::epoch_count(std::ssize(curriculum.steps.moments), plan.steps_per_epoch);
-  report::progress line(plan.name + ", " + group.name, static_cast<int>(epochs * seeds), 0);
-  for (int seed = 1; seed <= seeds; ++seed) {
-    transformer student(plan.student, static_cast<std::uint64_t>(seed));
-    const lesson how = lesson_of(plan, curriculum.plan, epochs, plan.student_learning_rate,
-                                 static_cast<std::uint64_t>(seed));
-    history training = train(student, needs_teacher(curriculum.steps) ? &teacher : nullptr, data, how, line);
-    group.students.push_back({std::move(training), evaluate(student, data.test)});
+std::vector<std::unique_ptr<classroom>> open_classrooms(const experiment_plan& plan,
+                                                        const data_folders& folders, results& outcome) {
+  outcome.tasks.resize(plan.tasks.size());
+  std::vector<std::unique_ptr<classroom>> rooms;
+  for (std::size_t i = 0; i < plan.tasks.size(); ++i) {
+    const task_plan& one = plan.tasks[i];
+    task data = one.kind == task_kind::text ? text_task(folders.text, one) : image_task(folders.images, one);
+    rooms.emplace_back(new classroom{one, plan.curricula[i], std::move(data),
+                                     transformer(one.teacher, teacher_seed), outcome.tasks[i]});
+    task_results& result = outcome.tasks[i];
+    result.teacher_parameters = parameter_count(rooms.back()->teacher);
+    result.active_parameters = active_parameter_count(rooms.back()->teacher);
+    result.student_parameters = parameter_count(transformer(one.student, 0));
+    for (const report::student_curriculum& curriculum : plan.curricula[i])
+      result.groups.push_back({report::title_of(curriculum),
+                               std::vector<trained_model>(static_cast<std::size_t>(plan.seed_count))});
   }
-  return group;
+  return rooms;
 }
 
-task_results run_task(const task_plan& plan, const std::vector<report::student_curriculum>& curricula,
-                      const data_folders& folders, int seeds) {
-  const task data =
-      plan.kind == task_kind::text ? text_task(folders.text, plan) : image_task(folders.images, plan);
-  transformer teacher(plan.teacher, teacher_seed);
-  task_results result{.teacher = train_teacher(teacher, data, plan),
-                      .teacher_parameters = parameter_count(teacher),
-                      .student_parameters = parameter_count(transformer(plan.student, 0)),
-                      .active_parameters = active_parameter_count(teacher)};
-  teacher.take_picks();
-  evaluate(teacher, data.validation);
-  result.picks = teacher.take_picks();
-  for (const report::student_curriculum& one : curricula)
-    result.groups.push_back(train_group(teacher, data, plan, one, seeds));
-  return result;
+void train_teacher(classroom& room, report::progress& line) {
+  const lesson how = lesson_of(room.plan, labels_only(room.plan.teacher_epochs), room.plan.teacher_epochs,
+                               room.plan.teacher_learning_rate, teacher_seed);
+  room.result.teacher.training = train(room.teacher, nullptr, room.data, how, [&](const std::string& detail) {
+    line.advance(room.plan.name + ": " + detail);
+  });
+  room.result.teacher.test = evaluate(room.teacher, room.data.test);
+  room.result.picks = count_picks(room.teacher, room.data.validation);
+}
+
+std::int64_t epochs_of(const classroom& room, const report::student_curriculum& curriculum) {
+  return report::epoch_count(std::ssize(curriculum.steps.moments), room.plan.steps_per_epoch);
+}
+
+/// Students of one seed start from the same weights and see the same batches.
+void train_student(classroom& room, std::size_t number, std::size_t seed_number, transformer& student,
+                   report::progress& line) {
+  const report::student_curriculum& curriculum = room.curricula[number];
+  const lesson how = lesson_of(room.plan, curriculum.plan, epochs_of(room, curriculum),
+                               room.plan.student_learning_rate, seed_number + 1);
+  student_group& group = room.result.groups[number];
+  trained_model& result = group.students[seed_number];
+  result.training = train(
+      student, needs_teacher(curriculum.steps) ? &room.teacher : nullptr, room.data, how,
+      [&](const std::string& detail) { line.advance(room.plan.name + ", " + group.name + ": " + detail); });
+  result.test = evaluate(student, room.data.test);
 }
 
 }  // namespace
 
 results run_experiment(const experiment_plan& plan, const data_folders& folders, int threads) {
-  at::set_num_threads(threads);
   const auto start = std::chrono::steady_clock::now();
   results outcome;
-  for (std::size_t i = 0; i < plan.tasks.size(); ++i)
-    outcome.tasks.push_back(run_task(plan.tasks[i], plan.curricula[i], folders, plan.seed_count));
+  const auto rooms = open_classrooms(plan, folders, outcome);
+  std::int64_t teacher_epochs = 0, student_epochs = 0;
+  std::vector<std::function<void()>> teachers, students;
+  std::optional<report::progress> teacher_line, student_line;
+  for (const auto& room : rooms) {
+    teacher_epochs += room->plan.teacher_epochs;
+    teachers.emplace_back([&] { train_teacher(*room, *teacher_line); });
+    for (std::size_t number = 0; number < room->curricula.size(); ++number)
+      for (std::size_t seed = 0; seed < static_cast<std::size_t>(plan.seed_count); ++seed) {
+        student_epochs += epochs_of(*room, room->curricula[number]);
+        // Made here, because the numbers that weights are drawn from are the whole program's.
+        auto student = std::make_shared<transformer>(room->plan.student, seed + 1);
+        students.emplace_back(
+            [&, number, seed, student] { train_student(*room, number, seed, *student, *student_line); });
+      }
+  }
+  teacher_line.emplace("teachers", static_cast<int>(teacher_epochs), 0);
+  run_jobs(teachers, threads);
+  student_line.emplace("students", static_cast<int>(student_epochs), 0);
+  run_jobs(students, threads);
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
 }

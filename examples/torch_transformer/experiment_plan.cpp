@@ -5,13 +5,13 @@ namespace {
 
 task_plan text() {
   const transformer_shape teacher{.symbols = 256,
-                                  .positions = 128,
+                                  .positions = 64,
                                   .classes = 256,
                                   .predicts_next = true,
-                                  .width = 128,
+                                  .width = 96,
                                   .heads = 4,
-                                  .layers = 4,
-                                  .hidden = 256,
+                                  .layers = 3,
+                                  .hidden = 192,
                                   .experts = 8,
                                   .experts_per_token = 2};
   task_plan plan{.kind = task_kind::text,
@@ -19,11 +19,11 @@ task_plan text() {
                  .teacher = teacher,
                  .student = teacher,
                  .batch_size = 16,
-                 .steps_per_epoch = 40,
-                 .teacher_epochs = 40,
+                 .steps_per_epoch = 80,
+                 .teacher_epochs = 24,
                  .teacher_learning_rate = 0.003,
                  .student_learning_rate = 0.005,
-                 .evaluation_batches = 12,
+                 .evaluation_batches = 24,
                  .test_batches = 1000};
   plan.student.width = 64;
   plan.student.heads = 2;
@@ -44,6 +44,8 @@ task_plan images() {
     shape->predicts_next = false;
   }
   plan.batch_size = 64;
+  plan.steps_per_epoch = 100;
+  plan.teacher_epochs = 12;
   plan.student.width = 32;
   plan.student.hidden = 64;
   plan.evaluation_batches = 32;

@@ -24,8 +24,8 @@ at::Tensor balance_loss(const at::Tensor& logits, const distill::router_statisti
 
 }  // namespace
 
-feed_forward::feed_forward(const transformer_shape& shape, std::vector<std::int64_t>* picks)
-    : experts_(shape.experts), experts_per_token_(shape.experts_per_token), picks_(picks) {
+feed_forward::feed_forward(const transformer_shape& shape)
+    : experts_(shape.experts), experts_per_token_(shape.experts_per_token) {
   if (experts_ > 1) router_ = register_parameter("router", initial_matrix(shape.width, experts_));
   for (std::int64_t e = 0; e < experts_; ++e) {
     const std::string name = "expert" + std::to_string(e);
@@ -41,7 +41,7 @@ at::Tensor feed_forward::expert(std::int64_t number, const at::Tensor& tokens) c
   return at::addmm(down_bias_[e], at::gelu(at::addmm(up_bias_[e], tokens, up_[e])), down_[e]);
 }
 
-at::Tensor feed_forward::forward(const at::Tensor& tokens, at::Tensor& balance) {
+at::Tensor feed_forward::forward(const at::Tensor& tokens, router_record& record) const {
   if (experts_ == 1) return expert(0, tokens);
   const auto count = static_cast<std::size_t>(experts_);
   std::vector<std::int64_t> picks(count);
@@ -60,9 +60,8 @@ at::Tensor feed_forward::forward(const at::Tensor& tokens, at::Tensor& balance) 
   const at::Tensor combined = combine(at::cat(answers), routing.weights, plan);
 
   const at::Tensor loss = balance_loss(logits, statistics, experts_per_token_);
-  balance = balance.defined() ? balance + loss : loss;
-  if (picks_ != nullptr)
-    for (std::size_t e = 0; e < count; ++e) (*picks_)[e] += picks[e];
+  record.balance = record.balance.defined() ? record.balance + loss : loss;
+  record.picks.push_back(std::move(picks));
   return combined;
 }
 

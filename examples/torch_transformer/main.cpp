@@ -45,7 +45,7 @@ void declare(CLI::App& app, arguments& chosen) {
       ->capture_default_str();
   app.add_option("--seeds", chosen.seeds, "students for each curriculum (default: 3, quick: 1)")
       ->check(CLI::PositiveNumber);
-  app.add_option("--threads", chosen.threads, "threads of libtorch")
+  app.add_option("--threads", chosen.threads, "how many models are trained at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--quick", chosen.quick, "few steps: seconds instead of minutes");

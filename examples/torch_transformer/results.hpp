@@ -36,8 +36,9 @@ struct student_group {
 struct task_results {
   trained_model teacher;
   std::int64_t teacher_parameters = 0, student_parameters = 0;
-  std::int64_t active_parameters = 0;            // of the teacher, that a token meets
-  std::vector<std::vector<std::int64_t>> picks = {};  // of the teacher's experts on the validation data, by layer
+  std::int64_t active_parameters = 0;  // of the teacher, that a token meets
+  std::vector<std::vector<std::int64_t>> picks =
+      {};  // of the teacher's experts on the validation data, by layer
   std::vector<student_group> groups = {};
 };
 

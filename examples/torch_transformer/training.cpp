@@ -31,7 +31,7 @@ auto rate_schedule(const lesson& how) {
 }  // namespace
 
 history train(transformer& model, transformer* teacher, const task& data, const lesson& how,
-              report::progress& line) {
+              const std::function<void(const std::string& detail)>& epoch_done) {
   distillation training(model, teacher, how.seed);
   distill::cursor at(how.plan);
   const auto rate = rate_schedule(how);
@@ -48,8 +48,8 @@ history train(transformer& model, transformer* teacher, const task& data, const 
     result.epochs.push_back(
         {loss / static_cast<double>(how.steps_per_epoch), evaluate(model, data.validation)});
     result.tokens_per_second = static_cast<double>((step + 1) * how.tokens_per_step) / seconds;
-    line.advance(report::fixed(result.epochs.back().validation.nats, 3) + " nats, " +
-                 report::grouped(std::llround(result.tokens_per_second)) + " tokens/s");
+    epoch_done(report::fixed(result.epochs.back().validation.nats, 3) + " nats, " +
+               report::grouped(std::llround(result.tokens_per_second)) + " tokens/s");
     loss = 0;
   }
   return result;
@@ -72,6 +72,18 @@ scores evaluate(transformer& model, const std::vector<batch>& batches) {
   }
   const auto count = static_cast<double>(answers);
   return {nats / count, static_cast<double>(correct) / count, static_cast<double>(tokens) / seconds};
+}
+
+std::vector<std::vector<std::int64_t>> count_picks(transformer& model, const std::vector<batch>& batches) {
+  const at::NoGradGuard guard;
+  std::vector<std::vector<std::int64_t>> sum;
+  for (const batch& one : batches) {
+    const std::vector<std::vector<std::int64_t>> picks = model.forward(one.inputs).routers.picks;
+    sum.resize(picks.size(), std::vector<std::int64_t>(picks.front().size()));
+    for (std::size_t layer = 0; layer < picks.size(); ++layer)
+      for (std::size_t e = 0; e < picks[layer].size(); ++e) sum[layer][e] += picks[layer][e];
+  }
+  return sum;
 }
 
 }  // namespace torch_transformer

@@ -2,7 +2,6 @@
 
 #include <distill/curriculum/curriculum.hpp>
 
-#include "report/progress.hpp"
 #include "results.hpp"
 #include "task.hpp"
 #include "transformer.hpp"
@@ -19,12 +18,15 @@ struct lesson {
   std::uint64_t seed;
 };
 
-/// Trains a model through a curriculum; one entry per epoch. The teacher may be null where the curriculum
-/// asks for none of it.
+/// Trains a model through a curriculum; one entry per epoch, after which `epoch_done` hears how it went. The
+/// teacher may be null where the curriculum asks for none of it.
 history train(transformer& model, transformer* teacher, const task& data, const lesson& how,
-              report::progress& line);
+              const std::function<void(const std::string& detail)>& epoch_done);
 
 /// Nats and accuracy over all answers of some batches, and how fast they came.
 scores evaluate(transformer& model, const std::vector<batch>& batches);
+
+/// How often the experts of each layer are picked on some batches.
+std::vector<std::vector<std::int64_t>> count_picks(transformer& model, const std::vector<batch>& batches);
 
 }  // namespace torch_transformer

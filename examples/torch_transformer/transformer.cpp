@@ -24,16 +24,15 @@ torch::nn::LayerNorm layer_norm(std::int64_t width) {
 
 }  // namespace
 
-transformer_layer::transformer_layer(const transformer_shape& shape, std::vector<std::int64_t>* picks)
+transformer_layer::transformer_layer(const transformer_shape& shape)
     : before_attention(register_module("before_attention", layer_norm(shape.width))),
       before_feed_forward(register_module("before_feed_forward", layer_norm(shape.width))),
       queries_keys_values(
           register_module("queries_keys_values", torch::nn::Linear(shape.width, 3 * shape.width))),
       projection(register_module("projection", torch::nn::Linear(shape.width, shape.width))),
-      block(register_module("block", std::make_shared<feed_forward>(shape, picks))) {}
+      block(register_module("block", std::make_shared<feed_forward>(shape))) {}
 
-transformer::transformer(const transformer_shape& shape, std::uint64_t seed)
-    : shape_(seeded(shape, seed)), picks_(static_cast<std::size_t>(shape.layers)) {
+transformer::transformer(const transformer_shape& shape, std::uint64_t seed) : shape_(seeded(shape, seed)) {
   if (shape.symbols > 0) {
     symbols_ = register_module("symbols", torch::nn::Embedding(shape.symbols, shape.width));
     torch::nn::init::normal_(symbols_->weight, 0, 0.1);
@@ -41,11 +40,9 @@ transformer::transformer(const transformer_shape& shape, std::uint64_t seed)
     features_ = register_module("features", torch::nn::Linear(shape.features, shape.width));
   }
   places_ = register_parameter("places", at::randn({shape.positions, shape.width}) * 0.1);
-  for (std::vector<std::int64_t>& picks : picks_) {
-    picks.resize(static_cast<std::size_t>(shape.experts));
-    layers_.push_back(register_module("layer" + std::to_string(layers_.size()),
-                                      std::make_shared<transformer_layer>(shape, &picks)));
-  }
+  for (std::int64_t layer = 0; layer < shape.layers; ++layer)
+    layers_.push_back(
+        register_module("layer" + std::to_string(layer), std::make_shared<transformer_layer>(shape)));
   last_ = register_module("last", layer_norm(shape.width));
   answer_ = register_module("answer", torch::nn::Linear(shape.width, shape.classes));
   hidden_keys_ = at::ones({shape.positions, shape.positions}, at::kBool).triu(1);
@@ -61,7 +58,8 @@ at::Tensor transformer::attend(transformer_layer& layer, const at::Tensor& x,
   const at::Tensor all = layer.queries_keys_values(layer.before_attention(x))
                              .view({samples, positions, 3, shape_.heads, head_width})
                              .permute({2, 0, 3, 1, 4});
-  scores.push_back(all[0].matmul(all[1].transpose(2, 3)) / std::sqrt(static_cast<double>(head_width)));
+  const double scale = 1 / std::sqrt(static_cast<double>(head_width));
+  scores.push_back((all[0] * scale).matmul(all[1].transpose(2, 3)));
   const at::Tensor seen =
       shape_.predicts_next
           ? scores.back().masked_fill(hidden_keys_.narrow(0, 0, positions).narrow(1, 0, positions), -INFINITY)
@@ -77,18 +75,12 @@ outputs transformer::forward(const at::Tensor& inputs) {
     x = x + attend(*layer, x, result.attention_scores);
     const at::Tensor tokens = x.flatten(0, 1);
     result.states.push_back(tokens +
-                            layer->block->forward(layer->before_feed_forward(tokens), result.balance));
+                            layer->block->forward(layer->before_feed_forward(tokens), result.routers));
     x = result.states.back().view(x.sizes());
   }
   const at::Tensor last = last_(x);
   result.logits = answer_(shape_.predicts_next ? last.flatten(0, 1) : last.mean(1));
   return result;
-}
-
-std::vector<std::vector<std::int64_t>> transformer::take_picks() {
-  std::vector<std::vector<std::int64_t>> taken = picks_;
-  for (std::vector<std::int64_t>& picks : picks_) std::fill(picks.begin(), picks.end(), 0);
-  return taken;
 }
 
 }  // namespace torch_transformer

@@ -17,12 +17,12 @@ struct outputs {
   std::vector<at::Tensor>
       attention_scores;            // of each layer [samples, heads, queries, keys], before the softmax
   std::vector<at::Tensor> states;  // after each feed-forward block [samples * positions, width]
-  at::Tensor balance;              // balance loss of all layers; undefined without experts
+  router_record routers;
 };
 
 /// Attention and feed-forward block, each after a layer normalisation and beside a residual connection.
 struct transformer_layer : torch::nn::Module {
-  transformer_layer(const transformer_shape& shape, std::vector<std::int64_t>* picks);
+  explicit transformer_layer(const transformer_shape& shape);
 
   torch::nn::LayerNorm before_attention, before_feed_forward;
   torch::nn::Linear queries_keys_values, projection;
@@ -34,11 +34,10 @@ class transformer : public torch::nn::Module {
  public:
   transformer(const transformer_shape& shape, std::uint64_t seed);
 
+  /// May be called by several threads at once.
   outputs forward(const at::Tensor& inputs);
 
   const transformer_shape& shape() const { return shape_; }
-  /// How often the experts of each layer were picked since the last call.
-  std::vector<std::vector<std::int64_t>> take_picks();
 
  private:
   at::Tensor embed(const at::Tensor& inputs);
@@ -46,7 +45,6 @@ class transformer : public torch::nn::Module {
   at::Tensor attend(transformer_layer& layer, const at::Tensor& x, std::vector<at::Tensor>& scores) const;
 
   transformer_shape shape_;
-  std::vector<std::vector<std::int64_t>> picks_;  // by layer and expert
   torch::nn::Embedding symbols_{nullptr};
   torch::nn::Linear features_{nullptr};
   torch::nn::Linear answer_{nullptr};
