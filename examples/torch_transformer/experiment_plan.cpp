@@ -19,11 +19,11 @@ task_plan text() {
                  .teacher = teacher,
                  .student = teacher,
                  .batch_size = 16,
-                 .steps_per_epoch = 80,
+                 .steps_per_epoch = 40,
                  .teacher_epochs = 24,
                  .teacher_learning_rate = 0.003,
                  .student_learning_rate = 0.005,
-                 .evaluation_batches = 24,
+                 .evaluation_batches = 10,
                  .test_batches = 1000};
   plan.student.width = 64;
   plan.student.heads = 2;
@@ -43,12 +43,12 @@ task_plan images() {
     shape->classes = 10;
     shape->predicts_next = false;
   }
-  plan.batch_size = 64;
-  plan.steps_per_epoch = 100;
+  plan.batch_size = 32;
+  plan.steps_per_epoch = 50;
   plan.teacher_epochs = 12;
   plan.student.width = 32;
   plan.student.hidden = 64;
-  plan.evaluation_batches = 32;
+  plan.evaluation_batches = 24;
   return plan;
 }
 
