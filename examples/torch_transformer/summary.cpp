@@ -23,8 +23,8 @@ std::vector<double> by_seed(const std::vector<trained_model>& models, Value valu
 
 std::vector<std::string> row(const task_plan& plan, const std::string& name, std::int64_t parameters,
                              const std::vector<trained_model>& models) {
-  const auto thousands = [&](auto value) {
-    return fixed(report::spread_of(by_seed(models, value)).mean / 1000, 1);
+  const auto speed = [&](auto value) {
+    return report::grouped(std::llround(report::spread_of(by_seed(models, value)).mean));
   };
   return {
       name,
@@ -34,8 +34,8 @@ std::vector<std::string> row(const task_plan& plan, const std::string& name, std
       is_text(plan)
           ? report::with_spread(by_seed(models, [](const auto& m) { return m.test.accuracy; }), 100, 2, " %")
           : report::with_spread(by_seed(models, [](const auto& m) { return m.test.nats; }), 1, 3, ""),
-      thousands([](const auto& m) { return m.training.tokens_per_second; }),
-      thousands([](const auto& m) { return m.test.tokens_per_second; })};
+      speed([](const auto& m) { return m.training.tokens_per_second; }),
+      speed([](const auto& m) { return m.test.tokens_per_second; })};
 }
 
 std::string verdict(const task_plan& plan, const student_group& group, const student_group& first) {
@@ -65,8 +65,8 @@ std::vector<std::string> column_names(const task_plan& plan) {
           "parameters",
           quality_name(plan),
           is_text(plan) ? "next-byte accuracy" : "NLL",
-          "training, 1000 tokens/s",
-          "inference, 1000 tokens/s"};
+          "training tokens/s",
+          "inference tokens/s"};
 }
 
 std::vector<std::vector<std::string>> result_table(const task_plan& plan, const task_results& outcome) {
