@@ -64,7 +64,7 @@ student_curriculum load_student_curriculum(const std::filesystem::path& file, co
   student_curriculum result{file.filename().string(), load(file), {}};
   defect_list defects;
   for (std::size_t i = 0; i < result.plan.stages.size(); ++i)
-    check_stage(std::string("stages[").append(std::to_string(i)).append("]"), result.plan.stages[i], losses,
+    check_stage(std::string("stages[").append(std::to_string(i)).append("]"), result.plan.stages[i], rules,
                 defects);
   if (!defects.empty()) refuse(file, defects);
   result.steps = walk(result.plan, tokens_per_step, steps_per_epoch);

@@ -52,8 +52,8 @@ void declare(CLI::App& app, arguments& chosen) {
 }
 
 report::student_curriculum load(const fs::path& file, const torch_transformer::task_plan& task) {
-  return report::load_student_curriculum(file, torch_transformer::loss_names::all(), task.tokens_per_step(),
-                                         task.steps_per_epoch);
+  return report::load_student_curriculum(file, {.losses = torch_transformer::loss_names::all()},
+                                         task.tokens_per_step(), task.steps_per_epoch);
 }
 
 experiment_plan plan_of(const arguments& chosen) {
