@@ -26,7 +26,7 @@ class feed_forward : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& tokens, router_record& record) const;
 
  private:
-  at::Tensor expert(std::int64_t number, const at::Tensor& tokens) const;
+  at::Tensor expert(std::size_t e, const at::Tensor& tokens) const;
 
   std::int64_t experts_, experts_per_token_;
   at::Tensor router_;                                        // [width, experts]

@@ -7,6 +7,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 read -r -a flags <<< "$("$pkg_config" --cflags "$package")"
 read -r -a libraries <<< "$("$pkg_config" --libs "$package")"
-"$compiler" -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wmissing-field-initializers -Werror "${flags[@]}" \
+"$compiler" -std=c++20 -Wall -Wextra -Wpedantic -Wmissing-field-initializers -Werror "${flags[@]}" \
   "$here/../main.cpp" "$here/../second_unit.cpp" -o "$output" "${libraries[@]}" -Wl,-rpath,"$libdir"
 "$output"
