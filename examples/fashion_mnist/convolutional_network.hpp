@@ -9,7 +9,7 @@ namespace fashion_mnist {
 
 struct convolutional_shape {
   index first_channels = 16, second_channels = 32;
-  index hidden = 128;
+  index hidden = 768;
   float dropout = 0;  // of the hidden activations
 };
 
