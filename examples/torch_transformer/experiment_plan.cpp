@@ -19,7 +19,7 @@ task_plan text() {
                  .teacher = teacher,
                  .student = teacher,
                  .batch_size = 16,
-                 .steps_per_epoch = 40,
+                 .steps_per_epoch = 120,
                  .teacher_epochs = 24,
                  .teacher_learning_rate = 0.003,
                  .student_learning_rate = 0.005,
@@ -44,7 +44,7 @@ task_plan images() {
     shape->predicts_next = false;
   }
   plan.batch_size = 32;
-  plan.steps_per_epoch = 50;
+  plan.steps_per_epoch = 150;
   plan.teacher_epochs = 12;
   plan.student.width = 32;
   plan.student.hidden = 64;
