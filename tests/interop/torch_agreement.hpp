@@ -35,6 +35,9 @@ inline at::Tensor laid_out(const at::Tensor& x, layout how) {
   return inside.copy_(x);
 }
 
+/// libtorch seeds its generator differently on every run unless it is told.
+inline const bool seeded = (at::manual_seed(7), true);
+
 /// Uniformly drawn, the same on every run.
 inline std::mt19937_64& random_bits() {
   static std::mt19937_64 bits(7);

@@ -54,7 +54,9 @@ void check_layer(at::ScalarType type, at::ScalarType weight_type, layout how,
   CHECK(y.scalar_type() == type);
   const at::Tensor expected = plain_layer(rx, rw, rs, chosen.to(at::kLong));
   CAPTURE(c10::toString(type), c10::toString(weight_type), static_cast<int>(how));
-  CHECK(difference(y, expected) < tolerance(type));
+  // The experts' answers are rounded to the type: where they cancel, their rounding errors stay.
+  const at::Tensor summands = plain_layer(rx.abs(), rw.abs(), rs.abs(), chosen.to(at::kLong));
+  CHECK((y - expected).abs().max().item<double>() < tolerance(type) * summands.max().item<double>());
 
   const at::Tensor upstream = laid_out(at::randn({tokens, width}, at::kDouble).to(type), how);
   y.backward(upstream);
