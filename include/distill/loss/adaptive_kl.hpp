@@ -38,10 +38,8 @@ struct adaptive_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::adaptive_kl,
-                     .name = "adaptive_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = head_mass}
+    return detail::term_of<loss_kind::adaptive_kl>(
+               {.name = "adaptive_kl", .temperature_squared = temperature_squared, .alpha = head_mass})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const adaptive_kl&) const = default;

@@ -37,11 +37,10 @@ struct alpha_beta {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::alpha_beta,
-                     .name = "alpha_beta",
-                     .temperature_squared = temperature_squared,
-                     .alpha = alpha,
-                     .beta = beta}
+    return detail::term_of<loss_kind::alpha_beta>({.name = "alpha_beta",
+                                                   .temperature_squared = temperature_squared,
+                                                   .alpha = alpha,
+                                                   .beta = beta})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const alpha_beta&) const = default;

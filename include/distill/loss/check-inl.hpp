@@ -12,17 +12,23 @@
 namespace distill::inline DISTILL_ABI::detail {
 
 inline void check_parameters(const loss_term& term) {
+#if defined(DISTILL_HEADER_ONLY)
+  if (term.kernels == nullptr) throw_parameter(term.name, "kernels", "those of a loss's term()", "none");
+#endif
   if (!std::isfinite(term.coefficient))
-    throw_parameter("objective", std::string("the coefficient of ") + term.name, "finite", text_of(term.coefficient));
+    throw_parameter("objective", std::string("the coefficient of ") + term.name, "finite",
+                    text_of(term.coefficient));
   require_temperature(term.name, "temperature", term.temperature);
   require_temperature(term.name, "teacher_temperature", term.teacher_temperature);
   switch (term.kind) {
     case loss_kind::jensen_shannon:
-      if (!(term.beta > 0 && term.beta < 1)) throw_parameter(term.name, "beta", "in (0, 1)", text_of(term.beta));
+      if (!(term.beta > 0 && term.beta < 1))
+        throw_parameter(term.name, "beta", "in (0, 1)", text_of(term.beta));
       break;
     case loss_kind::skewed_forward_kl:
     case loss_kind::skewed_reverse_kl:
-      if (!(term.alpha >= 0 && term.alpha < 1)) throw_parameter(term.name, "alpha", "in [0, 1)", text_of(term.alpha));
+      if (!(term.alpha >= 0 && term.alpha < 1))
+        throw_parameter(term.name, "alpha", "in [0, 1)", text_of(term.alpha));
       break;
     case loss_kind::alpha_beta:
       if (!std::isfinite(term.alpha)) throw_parameter(term.name, "alpha", "finite", text_of(term.alpha));
@@ -36,7 +42,8 @@ inline void check_parameters(const loss_term& term) {
       if (!(std::isfinite(term.margin) && term.margin >= 0))
         throw_parameter(term.name, "margin", "finite and >= 0", text_of(term.margin));
       break;
-    default: break;
+    default:
+      break;
   }
   for_each_row_parameter(term, [&](const char* what, double value, bool valid, const char* range) {
     if (!valid) throw_parameter(term.name, what, range, text_of(value));
@@ -44,7 +51,7 @@ inline void check_parameters(const loss_term& term) {
 }
 
 inline void check_gradient(const char* name, const output_matrix& gradient, const input_matrix& student,
-                                   const input_matrix& teacher, const row_options& rows) {
+                           const input_matrix& teacher, const row_options& rows) {
   require_extent(name, "gradient", gradient.rows, "rows", "student", student.rows);
   require_extent(name, "gradient", gradient.columns, "classes", "student", student.columns);
   if (gradient.data == nullptr) throw layout_error(std::string(name) + ": gradient has no memory");
@@ -58,9 +65,9 @@ inline void check_gradient(const char* name, const output_matrix& gradient, cons
   require_no_overlap(name, "student", student, "gradient", gradient);
   if (teacher.data != nullptr) require_no_overlap(name, "teacher", teacher, "gradient", gradient);
   require_no_overlap(name, "row_weights", rows.row_weights.data_handle(), rows.row_weights.size(),
-                   rows.row_weights.stride() * 4, 4, "gradient", gradient);
+                     rows.row_weights.stride() * 4, 4, "gradient", gradient);
   require_no_overlap(name, "row_values", rows.row_values.data_handle(), rows.row_values.size(),
-                   rows.row_values.stride() * 8, 8, "gradient", gradient);
+                     rows.row_values.stride() * 8, 8, "gradient", gradient);
   require_no_overlap(name, "temperature_slopes", rows.temperature_slopes.data_handle(),
                      rows.temperature_slopes.size(), rows.temperature_slopes.stride() * 8, 8, "gradient",
                      gradient);
@@ -127,12 +134,14 @@ inline void check_row_temperatures(const char* name, const row_temperature& stud
 }
 
 inline void check_rows(const char* name, std::size_t count, const row_options& rows) {
-  if (!rows.row_weights.empty()) require_extent(name, "row_weights", rows.row_weights.size(), "entries", "student", count);
+  if (!rows.row_weights.empty())
+    require_extent(name, "row_weights", rows.row_weights.size(), "entries", "student", count);
   for (std::size_t row = 0; row < rows.row_weights.size(); ++row)
     if (!std::isfinite(rows.row_weights[row]))
       throw_parameter(name, "row_weights[" + std::to_string(row) + "]", "finite",
                       text_of(static_cast<double>(rows.row_weights[row])));
-  if (!rows.row_values.empty()) require_extent(name, "row_values", rows.row_values.size(), "entries", "student", count);
+  if (!rows.row_values.empty())
+    require_extent(name, "row_values", rows.row_values.size(), "entries", "student", count);
   if (rows.reduction == reduction::none && rows.row_values.empty())
     throw parameter_error(std::string(name) + ": reduction::none needs row_values");
   if (!rows.denominator) return;
@@ -143,17 +152,17 @@ inline void check_rows(const char* name, std::size_t count, const row_options& r
 }
 
 inline void check_labels(const loss_term& term, const input_matrix& student, const row_options& rows,
-                                 const output_matrix& gradient) {
+                         const output_matrix& gradient) {
   require_extent(term.name, "labels", term.labels.size(), "entries", "student", student.rows);
   if (gradient.data != nullptr)
-    require_no_overlap(term.name, "labels", term.labels.data(), term.labels.size(), term.labels.byte_stride(), 1,
-                     "gradient", gradient);
+    require_no_overlap(term.name, "labels", term.labels.data(), term.labels.size(), term.labels.byte_stride(),
+                       1, "gradient", gradient);
   require_labels_of_classes(term.name, term.labels, term.ignore_index, rows.row_weights, student.columns);
 }
 
 inline void check_arguments(const char* name, std::span<const loss_term> terms, const input_matrix& student,
-                                    const input_matrix& teacher, const output_matrix& gradient,
-                                    const row_options& rows) {
+                            const input_matrix& teacher, const output_matrix& gradient,
+                            const row_options& rows) {
   if (terms.empty()) throw parameter_error(std::string(name) + ": has no losses");
   for (const loss_term& term : terms) check_parameters(term);
   for (const auto& [extent, unit] : {std::pair{student.rows, "rows"}, std::pair{student.columns, "classes"}})
@@ -162,7 +171,8 @@ inline void check_arguments(const char* name, std::span<const loss_term> terms, 
   require_aligned(name, "student", student);
   for (const loss_term& term : terms) {
     if (!term.needs_teacher()) continue;
-    if (teacher.data == nullptr && teacher.rows == 0) throw parameter_error(std::string(term.name) + ": needs a teacher");
+    if (teacher.data == nullptr && teacher.rows == 0)
+      throw parameter_error(std::string(term.name) + ": needs a teacher");
     require_extent(name, "teacher", teacher.rows, "rows", "student", student.rows);
     require_extent(name, "teacher", teacher.columns, "classes", "student", student.columns);
     if (teacher.data == nullptr) throw layout_error(std::string(name) + ": teacher has no memory");

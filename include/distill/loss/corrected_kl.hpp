@@ -43,12 +43,11 @@ struct corrected_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::corrected_kl,
-                     .name = "corrected_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = threshold,
-                     .labels = labels,
-                     .ignore_index = ignore_index}
+    return detail::term_of<loss_kind::corrected_kl>({.name = "corrected_kl",
+                                                     .temperature_squared = temperature_squared,
+                                                     .alpha = threshold,
+                                                     .labels = labels,
+                                                     .ignore_index = ignore_index})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const corrected_kl&) const = default;

@@ -32,12 +32,11 @@ struct cross_entropy {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::cross_entropy,
-                     .name = "cross_entropy",
-                     .temperature_squared = false,
-                     .labels = labels,
-                     .ignore_index = ignore_index,
-                     .label_smoothing = label_smoothing}
+    return detail::term_of<loss_kind::cross_entropy>({.name = "cross_entropy",
+                                                      .temperature_squared = false,
+                                                      .labels = labels,
+                                                      .ignore_index = ignore_index,
+                                                      .label_smoothing = label_smoothing})
         .with_temperatures(temperature, std::nullopt);
   }
   bool operator==(const cross_entropy&) const = default;

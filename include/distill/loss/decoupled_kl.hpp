@@ -47,13 +47,12 @@ struct decoupled_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::decoupled_kl,
-                     .name = "decoupled_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = alpha,
-                     .beta = beta,
-                     .labels = labels,
-                     .ignore_index = ignore_index}
+    return detail::term_of<loss_kind::decoupled_kl>({.name = "decoupled_kl",
+                                                     .temperature_squared = temperature_squared,
+                                                     .alpha = alpha,
+                                                     .beta = beta,
+                                                     .labels = labels,
+                                                     .ignore_index = ignore_index})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const decoupled_kl&) const = default;

@@ -5,15 +5,16 @@
 
 namespace distill::inline DISTILL_ABI {
 
-/// What makes a user's divergence: `value(p, q)` = f(p, q) and `slope(p, q)` = df/dq, for float and for double.
+/// What makes a user's divergence: `value(p, q)` = f(p, q) and `slope(p, q)` = df/dq, for float and for
+/// double.
 template <class F>
 concept pointwise = std::is_trivially_copyable_v<F> && sizeof(F) <= sizeof(pointwise_function::functor) &&
                     requires(const F& f, float a, double b) {
-                      { f.value(a, a) } -> std::convertible_to<double>;
-                      { f.value(b, b) } -> std::convertible_to<double>;
-                      { f.slope(a, a) } -> std::convertible_to<float>;
-                      { f.slope(b, b) } -> std::convertible_to<double>;
-                    };
+  { f.value(a, a) } -> std::convertible_to<double>;
+  { f.value(b, b) } -> std::convertible_to<double>;
+  { f.slope(a, a) } -> std::convertible_to<float>;
+  { f.slope(b, b) } -> std::convertible_to<double>;
+};
 
 namespace detail {
 
@@ -71,8 +72,8 @@ struct divergence {
   }
 
   loss_term term() const {
-    loss_term result{
-        .kind = loss_kind::user_divergence, .name = "divergence", .temperature_squared = temperature_squared};
+    loss_term result = detail::term_of<loss_kind::user_divergence>(
+        {.name = "divergence", .temperature_squared = temperature_squared});
     result.function.evaluate_float = &detail::evaluate_pointwise<F, float>;
     result.function.evaluate_double = &detail::evaluate_pointwise<F, double>;
     if constexpr (detail::has_teacher_slope<F>) {

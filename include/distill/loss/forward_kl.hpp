@@ -33,8 +33,8 @@ struct forward_kl {
   }
 
   loss_term term() const {
-    return loss_term{
-        .kind = loss_kind::forward_kl, .name = "forward_kl", .temperature_squared = temperature_squared}
+    return detail::term_of<loss_kind::forward_kl>(
+               {.name = "forward_kl", .temperature_squared = temperature_squared})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const forward_kl&) const = default;

@@ -35,10 +35,8 @@ struct jensen_shannon {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::jensen_shannon,
-                     .name = "jensen_shannon",
-                     .temperature_squared = temperature_squared,
-                     .beta = beta}
+    return detail::term_of<loss_kind::jensen_shannon>(
+               {.name = "jensen_shannon", .temperature_squared = temperature_squared, .beta = beta})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const jensen_shannon&) const = default;

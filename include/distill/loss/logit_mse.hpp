@@ -23,7 +23,7 @@ struct logit_mse {
   }
 
   loss_term term() const {
-    return {.kind = loss_kind::logit_mse, .name = "logit_mse", .temperature_squared = false};
+    return detail::term_of<loss_kind::logit_mse>({.name = "logit_mse", .temperature_squared = false});
   }
   bool operator==(const logit_mse&) const = default;
 };

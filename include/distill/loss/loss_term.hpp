@@ -32,6 +32,29 @@ enum class loss_kind {
   corrected_kl
 };
 
+namespace detail {
+
+inline constexpr std::size_t loss_kind_count = static_cast<std::size_t>(loss_kind::corrected_kl) + 1;
+
+/// Header-only, a loss brings its kernels with it: simd/loss_kernels-inl.hpp's LossKernels in either
+/// precision.
+struct loss_kernels {
+  const void* in_float;
+  const void* in_double;
+};
+
+/// Those of one loss; the compiled library has its own.
+template <loss_kind kind>
+const loss_kernels* kernels_of();
+#if !defined(DISTILL_HEADER_ONLY)
+template <loss_kind kind>
+const loss_kernels* kernels_of() {
+  return nullptr;
+}
+#endif
+
+}  // namespace detail
+
 /// A user's pointwise divergence as compiled code sees it: a copy of the functor and one function per
 /// precision. The function reads p and q, overwrites slope with df/dq, and returns the sum of f; u is not
 /// written where slope is null. The other, null where the functor has none, writes df/dp.
@@ -51,6 +74,7 @@ struct pointwise_function {
 /// and an objective is a list of them.
 struct loss_term {
   loss_kind kind = loss_kind::forward_kl;
+  const detail::loss_kernels* kernels = nullptr;
   const char* name = "";
   double coefficient = 1;
   double temperature = 1;
@@ -141,4 +165,15 @@ struct loss_term {
   double scale() const { return temperature_squared ? temperature * teacher_temperature : 1; }
 };
 
+namespace detail {
+
+/// The term of a loss: its numbers, with what belongs to its formula.
+template <loss_kind kind>
+loss_term term_of(loss_term numbers) {
+  numbers.kind = kind;
+  numbers.kernels = kernels_of<kind>();
+  return numbers;
+}
+
+}  // namespace detail
 }  // namespace distill::inline DISTILL_ABI

@@ -38,11 +38,8 @@ struct ranking_hinge {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::ranking_hinge,
-                     .name = "ranking_hinge",
-                     .temperature_squared = false,
-                     .margin = margin,
-                     .largest = classes}
+    return detail::term_of<loss_kind::ranking_hinge>(
+               {.name = "ranking_hinge", .temperature_squared = false, .margin = margin, .largest = classes})
         .with_temperatures(temperature);
   }
   bool operator==(const ranking_hinge&) const = default;

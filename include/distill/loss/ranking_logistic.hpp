@@ -36,10 +36,8 @@ struct ranking_logistic {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::ranking_logistic,
-                     .name = "ranking_logistic",
-                     .temperature_squared = false,
-                     .largest = classes}
+    return detail::term_of<loss_kind::ranking_logistic>(
+               {.name = "ranking_logistic", .temperature_squared = false, .largest = classes})
         .with_temperatures(temperature);
   }
   bool operator==(const ranking_logistic&) const = default;

@@ -32,8 +32,8 @@ struct reverse_kl {
   }
 
   loss_term term() const {
-    return loss_term{
-        .kind = loss_kind::reverse_kl, .name = "reverse_kl", .temperature_squared = temperature_squared}
+    return detail::term_of<loss_kind::reverse_kl>(
+               {.name = "reverse_kl", .temperature_squared = temperature_squared})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const reverse_kl&) const = default;

@@ -32,10 +32,8 @@ struct skewed_forward_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::skewed_forward_kl,
-                     .name = "skewed_forward_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = alpha}
+    return detail::term_of<loss_kind::skewed_forward_kl>(
+               {.name = "skewed_forward_kl", .temperature_squared = temperature_squared, .alpha = alpha})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const skewed_forward_kl&) const = default;

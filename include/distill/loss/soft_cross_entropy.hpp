@@ -32,9 +32,8 @@ struct soft_cross_entropy {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::soft_cross_entropy,
-                     .name = "soft_cross_entropy",
-                     .temperature_squared = temperature_squared}
+    return detail::term_of<loss_kind::soft_cross_entropy>(
+               {.name = "soft_cross_entropy", .temperature_squared = temperature_squared})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const soft_cross_entropy&) const = default;

@@ -40,10 +40,8 @@ struct standardized_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::standardized_kl,
-                     .name = "standardized_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = epsilon}
+    return detail::term_of<loss_kind::standardized_kl>(
+               {.name = "standardized_kl", .temperature_squared = temperature_squared, .alpha = epsilon})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const standardized_kl&) const = default;

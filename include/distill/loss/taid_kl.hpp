@@ -35,10 +35,10 @@ struct taid_kl {
   }
 
   loss_term term() const {
-    return loss_term{.kind = interpolation == 1 ? loss_kind::forward_kl : loss_kind::taid_kl,
-                     .name = "taid_kl",
-                     .temperature_squared = temperature_squared,
-                     .alpha = interpolation}
+    const loss_term plain{
+        .name = "taid_kl", .temperature_squared = temperature_squared, .alpha = interpolation};
+    return (interpolation == 1 ? detail::term_of<loss_kind::forward_kl>(plain)
+                               : detail::term_of<loss_kind::taid_kl>(plain))
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const taid_kl&) const = default;

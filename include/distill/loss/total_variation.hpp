@@ -32,9 +32,8 @@ struct total_variation {
   }
 
   loss_term term() const {
-    return loss_term{.kind = loss_kind::total_variation,
-                     .name = "total_variation",
-                     .temperature_squared = temperature_squared}
+    return detail::term_of<loss_kind::total_variation>(
+               {.name = "total_variation", .temperature_squared = temperature_squared})
         .with_temperatures(temperature, teacher_temperature);
   }
   bool operator==(const total_variation&) const = default;

@@ -7,12 +7,8 @@
 #endif
 
 #include <algorithm>
-#include <distill/simd/forward_kl_short-inl.hpp>
-#include <distill/simd/loss_lanes-inl.hpp>
+#include <distill/simd/loss_kernels-inl.hpp>
 #include <distill/simd/objective_rows-inl.hpp>
-#include <distill/simd/ranking_rows-inl.hpp>
-#include <distill/simd/temperature_slopes-inl.hpp>
-#include <distill/simd/transformed_rows-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
@@ -75,7 +71,7 @@ HWY_INLINE RowView<T> ReadRow(const row_job& job, size_t row, T* scratch) {
 template <class T>
 HWY_INLINE RowScratch<T> ScratchRows(const row_job& job, T* scratch) {
   return {scratch, scratch + job.scratch.pitch, ScratchRow(job, scratch, job.scratch.slope),
-          ScratchRow(job, scratch, job.scratch.candidates)};
+          ScratchRow(job, scratch, job.scratch.candidates), ScratchRow(job, scratch, job.scratch.ranking)};
 }
 
 // The slopes of all terms that count in a row.
@@ -85,7 +81,6 @@ HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scra
   if (job.only_unresolved && std::isfinite(slope)) return;
   slope = 0;
   if (job.weight(row) == 0) return;
-  const hn::ScalableTag<T> d;
   const RowView<T> view = ReadRow(job, row, scratch);
   const RowScratch<T> rows = ScratchRows(job, scratch);
   for (size_t i = 0; i < job.term_count; ++i) {
@@ -93,22 +88,19 @@ HWY_NOINLINE void TemperatureSlopesOfRow(const row_job& job, size_t row, T* scra
     detail::row_term any_row(job.terms[i]);
     const loss_term& term = any_row.at(row);
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    slope += factor *
-             (term.ranks() ? RankingSlope(d, term, view, rows, ScratchRow(job, scratch, job.scratch.ranking))
-                           : TemperatureSlopeRow(d, term, view, row, rows));
+    slope += factor * KernelsOf<T>(term).temperature_slope(term, view, row, rows);
   }
 }
 
 // A term that has a temperature for each row.
-template <class D>
-HWY_NOINLINE double VaryingTermRow(D d, const loss_term& term, const RowView<Real<D>>& view, size_t row,
-                                   const RowScratch<Real<D>>& rows, double factor) {
-  return TermRow(d, detail::row_term(term).at(row), view, row, rows, factor);
+template <class T>
+HWY_NOINLINE double VaryingTermRow(const loss_term& term, const RowView<T>& view, size_t row,
+                                   const RowScratch<T>& rows, double factor) {
+  return KernelsOf<T>(term).row(detail::row_term(term).at(row), view, row, rows, factor);
 }
 
 template <class T>
 HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
-  const hn::ScalableTag<T> d;
   RowView<T> view = ReadRow(job, row, scratch);
   T* const copy = ScratchRow(job, scratch, job.scratch.gradient);
   view.gradient = job.gradient.data == nullptr ? nullptr
@@ -123,12 +115,8 @@ HWY_NOINLINE void TermsOfRow(const row_job& job, size_t row, T* scratch) {
       continue;
     }
     const double factor = job.factors[i] * static_cast<double>(job.weight(row));
-    if (term.ranks())
-      job.loss(i, row) = RankingRow(d, detail::row_term(term).at(row), view, rows,
-                                    ScratchRow(job, scratch, job.scratch.ranking), factor);
-    else
-      job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(d, term, view, row, rows, factor)
-                                              : TermRow(d, term, view, row, rows, factor);
+    job.loss(i, row) = term.varies_by_row() ? VaryingTermRow(term, view, row, rows, factor)
+                                            : KernelsOf<T>(term).row(term, view, row, rows, factor);
     view.add = written = true;
   }
   if (view.gradient == nullptr || (sizeof(T) == 4 && !IsResolved(job, row))) return;
@@ -220,29 +208,6 @@ HWY_INLINE void StoreLane(D d, const row_job& job, size_t row, size_t lane, cons
   });
 }
 
-template <class D>
-HWY_INLINE void TermLanes(D d, const loss_term& term, const LaneNumbers<D>& numbers, const LaneRows<D>& rows,
-                          hn::Vec<D> factor, const Real<D>* labels, double* values) {
-  const auto slope = hn::Mul(factor, hn::Load(d, numbers.slope));
-  switch (term.kind) {
-    case loss_kind::cross_entropy:
-      return CrossEntropyLanes(d, term, numbers, rows, slope, labels, values);
-    case loss_kind::logit_mse:
-      return LogitMseLanes(d, rows, factor, values);
-    case loss_kind::forward_kl:
-      if (numbers.same) return ForwardKlLanes<true>(d, numbers, rows, slope, values);
-      return ForwardKlLanes<false>(d, numbers, rows, slope, values);
-    default:
-      break;
-  }
-  WithPointwise(term, [&](auto op) HWY_ATTR {
-    if (numbers.same)
-      PointwiseLanes<true>(op, d, numbers, rows, slope, values);
-    else
-      PointwiseLanes<false>(op, d, numbers, rows, slope, values);
-  });
-}
-
 template <class D, class T = Real<D>>
 HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count, LaneNumbers<D>* numbers,
                               T* scratch) {
@@ -275,7 +240,7 @@ HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count,
     if (term.varies_by_row()) numbers[i].Set(d, job, term, row, count);
     if (all_alike && count == lanes) {
       const auto factor = hn::Set(d, static_cast<T>(job.factors[i]));
-      TermLanes(d, term, numbers[i], rows, factor, labels, values);
+      KernelsOf<T>(term).lanes(term, numbers[i], rows, factor, labels, values);
       rows.add = true;
       direct = direct && AllLanesFinite(d, values);
       std::copy_n(values, lanes, &job.loss(i, row));
@@ -286,7 +251,7 @@ HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count,
       factors[r] = counts ? static_cast<T>(job.factors[i]) * static_cast<T>(job.weight(row + r)) : T{0};
       if (term.needs_labels() && counts) labels[r] = static_cast<T>(term.labels[row + r]);
     }
-    TermLanes(d, term, numbers[i], rows, hn::LoadU(d, factors), labels, values);
+    KernelsOf<T>(term).lanes(term, numbers[i], rows, hn::LoadU(d, factors), labels, values);
     rows.add = true;
     for (size_t r = 0; r < count; ++r) job.loss(i, row + r) = job.counts(term, row + r) ? values[r] : 0;
     direct = direct && AllLanesFinite(d, values);
@@ -303,21 +268,6 @@ HWY_NOINLINE void TermsOfTile(D d, const row_job& job, size_t row, size_t count,
 
 // ---- a range of rows
 
-// bfloat16 rows that forward_kl reads and writes without a copy.
-HWY_INLINE bool IsBfloat16Throughout(const row_job& job) {
-  const bool copied = job.scratch.student >= 0 || job.scratch.teacher >= 0 || job.scratch.gradient >= 0;
-  return !copied && job.student.type == element_type::bfloat16;
-}
-
-// All three matrices hold elements of type T; or rows are copied to and from float.
-template <class D, class T>
-HWY_INLINE void ForwardKlRange(const row_job& job, size_t begin, size_t end, float* scratch) {
-  if (job.short_rows)
-    ForwardKlShortRows<D, T, T, T>(job, scratch).Run(begin, end);
-  else
-    ForwardKlRows<D, T, T, T>(job, scratch).Run(begin, end);
-}
-
 template <class T>
 HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* scratch) {
   if (!job.temperature_slopes.empty()) {
@@ -325,12 +275,8 @@ HWY_INLINE void EvaluateRange(const row_job& job, size_t begin, size_t end, T* s
     return;
   }
   if constexpr (sizeof(T) == 4) {
-    if (job.term_count == 1 && job.terms[0].kind == loss_kind::forward_kl && !job.across_rows) {
-      const hn::ScalableTag<float> d;
-      using D = std::remove_const_t<decltype(d)>;
-      if (IsBfloat16Throughout(job)) return ForwardKlRange<D, bfloat16>(job, begin, end, scratch);
-      return ForwardKlRange<D, float>(job, begin, end, scratch);
-    }
+    if (job.term_count == 1 && !job.across_rows)
+      if (const auto range = KernelsOf<float>(job.terms[0]).range) return range(job, begin, end, scratch);
     if (job.one_pair) {
       const hn::ScalableTag<float> d;
       return ObjectiveRows<std::remove_const_t<decltype(d)>>(job, scratch).Run(begin, end);

@@ -1,4 +1,4 @@
-// Any term on one row of contiguous logits, in float or double.
+// Losses on one row of contiguous logits, in float or double.
 #if defined(DISTILL_SIMD_LOSS_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef DISTILL_SIMD_LOSS_ROWS_INL_HPP
 #undef DISTILL_SIMD_LOSS_ROWS_INL_HPP
@@ -99,8 +99,9 @@ template <class T>
 struct RowScratch {
   T* exponentials;          // of the teacher, then q u
   T* others;                // the student's, or the differences; then q
-  T* slopes;                // a user's df/dq
+  T* slopes = nullptr;      // a user's df/dq
   T* candidates = nullptr;  // see adaptive_kl_rows-inl.hpp
+  T* ranking = nullptr;     // see ranking_rows-inl.hpp
 };
 
 // gradient (+)= v
@@ -422,36 +423,6 @@ HWY_NOINLINE double LogitMseRow(D d, const RowView<Real<D>>& row, double factor)
     const auto difference = hn::Sub(LoadUpTo(d, row.student + j, count), LoadUpTo(d, row.teacher + j, count));
     StoreGradient(d, row, j, count, hn::Mul(k, difference));
   });
-  return value;
-}
-
-// A loss that transforms the row first, before T²; in transformed_rows-inl.hpp. The factor is on the
-// derivative with respect to the scaled logits.
-template <class D>
-double TransformedRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
-                      const RowScratch<Real<D>>& scratch, double factor);
-
-// One term on one row, T² included in value and gradient; factor is weight * coefficient / denominator.
-template <class D>
-HWY_INLINE double TermRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
-                          const RowScratch<Real<D>>& scratch, double factor) {
-  const double scale = term.scale();
-  const double slope = factor * scale / term.temperature;
-  if (term.transforms_rows()) return scale * TransformedRow(d, term, row, index, scratch, slope);
-  switch (term.kind) {
-    case loss_kind::cross_entropy:
-      return CrossEntropyRow(d, term, row, static_cast<size_t>(term.labels[index]), scratch, slope);
-    case loss_kind::logit_mse:
-      return LogitMseRow(d, row, factor);
-    case loss_kind::user_divergence:
-      return scale * UserRow(d, term, row, scratch, slope);
-    default:
-      break;
-  }
-  double value = 0;
-  const auto logit_scale = ScaleOf<Real<D>>(term);
-  WithPointwise(
-      term, [&](auto op) HWY_ATTR { value = scale * PointwiseRow(op, d, logit_scale, row, scratch, slope); });
   return value;
 }
 

@@ -11,8 +11,8 @@
 #define DISTILL_SIMD_OBJECTIVE_ROWS_INL_HPP
 #endif
 
+#include <distill/simd/loss_kernels-inl.hpp>
 #include <distill/simd/pair_rows-inl.hpp>
-#include <distill/simd/slope_passes-inl.hpp>
 #include <optional>
 #include <utility>
 
@@ -140,19 +140,10 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
       recipe.teacher_factor += slope * r.result.teacher_norm;
     }
     if (forward) return r.result.log_ratio + std::log1p(r.result.excess);
-    const double value = r.scale.IsSame() ? Divergence<true>(term, r, slope, recipe)
-                                          : Divergence<false>(term, r, slope, recipe);
+    const LossKernels<T>& kernels = KernelsOf<T>(term);
+    const double value = r.form == Form::kApart ? Apart(kernels, term, r, slope, recipe)
+                                                : Close(kernels, term, r, slope, recipe);
     close_ = r.form == Form::kApart && value < CloseValueOf(term);
-    return value;
-  }
-
-  template <bool kSame>
-  double Divergence(const loss_term& term, const EvaluatedRow& r, double slope, GradientRecipe& recipe) {
-    double value = 0;
-    if (r.form == Form::kApart)
-      WithApart(term, [&](auto op) HWY_ATTR { value = Apart<kSame>(op, r, slope, recipe); });
-    else
-      WithPointwise(term, [&](auto op) HWY_ATTR { value = Close<kSame>(op, r, slope, recipe); });
     return value;
   }
 
@@ -166,28 +157,24 @@ class ObjectiveRows : private PairRows<D, Real<D>, Real<D>, Real<D>> {
     return {r.z, r.t, n_, exponentials_, others_, in_place_ ? exponentials_ : third_, in_place_};
   }
 
-  template <bool kSame, class Op>
-  double Apart(Op op, const EvaluatedRow& r, double slope, GradientRecipe& recipe) {
-    const double norm = 1 / r.sums.teacher;
-    const Slopes slopes = Op::kSlopeUnit == 0 ? Slopes::kNone : Claim(recipe);
-    const double k = slope * norm * Op::kSlopeUnit;
-    const PassSums sums = WithSlopes(slopes, [&](auto kind) HWY_ATTR {
-      return ApartPass<kSame, kind()>(op, d, RowOf(r), r.scale, r.sums, k);
-    });
+  double Apart(const LossKernels<T>& kernels, const loss_term& term, const EvaluatedRow& r, double slope,
+               GradientRecipe& recipe) {
+    const double norm = 1 / r.sums.teacher, unit = kernels.apart_slope_unit;
+    const Slopes slopes = unit == 0 ? Slopes::kNone : Claim(recipe);
+    const double k = slope * norm * unit;
+    const PassSums sums = kernels.apart(term, slopes, RowOf(r), r.scale, r.sums, k);
     recipe.other_factor -= k * sums.slope / r.sums.other;
     if (in_place_ && slopes != Slopes::kNone) recipe.teacher_factor = 1;
-    return sums.value * norm * Op::kValueUnit;
+    return sums.value * norm * kernels.apart_value_unit;
   }
 
-  template <bool kSame, class Op>
-  double Close(Op op, const EvaluatedRow& r, double slope, GradientRecipe& recipe) {
-    constexpr bool kLinear = std::is_same_v<Op, SoftCrossEntropy>;
+  double Close(const LossKernels<T>& kernels, const loss_term& term, const EvaluatedRow& r, double slope,
+               GradientRecipe& recipe) {
+    const bool linear = term.kind == loss_kind::soft_cross_entropy;
     const PairNorms norms = NormsOf(r.sums.teacher, r.sums.other);
-    const Slopes slopes = kLinear ? Slopes::kNone : Claim(recipe);
-    const PassSums sums = WithSlopes(slopes, [&](auto kind) HWY_ATTR {
-      return ClosePass<kSame, kind()>(op, d, RowOf(r), r.scale, norms, slope);
-    });
-    if (kLinear || slopes == Slopes::kNone) return sums.value;
+    const Slopes slopes = linear ? Slopes::kNone : Claim(recipe);
+    const PassSums sums = kernels.close(term, slopes, RowOf(r), r.scale, norms, slope);
+    if (slopes == Slopes::kNone) return sums.value;
     const double shift = slope * sums.slope * norms.student_norm;  // on the student's exponential, s = e + D
     recipe.other_factor -= shift;
     recipe.teacher_factor -= shift;

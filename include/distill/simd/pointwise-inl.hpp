@@ -18,9 +18,9 @@ HWY_BEFORE_NAMESPACE();
 namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What an operator sees of one vector of classes. difference = q - p and log_ratio = log(p / q) are computed from the
-// logits, not from p and q: they have full relative accuracy where p and q are nearly equal. A probability of 0 has
-// log -inf; where both are 0, log_ratio is not a number and an operator must return 0.
+// What an operator sees of one vector of classes. difference = q - p and log_ratio = log(p / q) are computed
+// from the logits, not from p and q: they have full relative accuracy where p and q are nearly equal. A
+// probability of 0 has log -inf; where both are 0, log_ratio is not a number and an operator must return 0.
 template <class V>
 struct Probabilities {
   V p, q, difference, log_ratio, log_p, log_q;
@@ -214,7 +214,8 @@ struct AlphaBeta {
       return hn::Mul(hn::Sub(hn::Mul(small, exp_s_over_s), exp_small),
                      hn::Set(d, static_cast<T>(1 / (alpha * beta))));
     if (s == 0) return hn::Mul(hn::Mul(hn::Set(d, T{0.5}), a), a);
-    const V inverse = hn::Set(d, static_cast<T>(1 / s)), one = hn::Set(d, T{1});  // s is the parameter that is not 0
+    const V inverse = hn::Set(d, static_cast<T>(1 / s)),
+            one = hn::Set(d, T{1});  // s is the parameter that is not 0
     const V small_0 = hn::Mul(hn::Add(exp_s_over_s, a), inverse);
     const V tail = hn::Mul(hn::Mul(small, a), hn::Add(exp_small, one));
     const V large_0 = hn::Mul(hn::Neg(hn::Add(tail, exp_small)), hn::Mul(inverse, inverse));
@@ -228,7 +229,8 @@ struct AlphaBeta {
     const V va = hn::Set(d, static_cast<T>(alpha)), vb = hn::Set(d, static_cast<T>(beta));
     const auto student_larger = hn::Lt(x.log_ratio, zero);
     const V power = PowerOf(d, hn::IfThenElse(student_larger, x.log_q, x.log_p));
-    // A ratio of infinity is capped where every power of it has vanished; what then remains is the finite limit.
+    // A ratio of infinity is capped where every power of it has vanished; what then remains is the finite
+    // limit.
     const V a = hn::Abs(x.log_ratio), capped = hn::Min(a, hn::Set(d, static_cast<T>(1e30)));
     const V small = hn::IfThenElse(student_larger, va, vb);  // the parameter of the smaller probability
     const V exp_s = ExpMinus1(d, hn::Mul(capped, hn::Set(d, static_cast<T>(-(alpha + beta)))));
@@ -236,8 +238,8 @@ struct AlphaBeta {
     f = hn::Mul(power, Bracket(d, capped, small, exp_s, exp_small));
     const auto diverges = hn::And(hn::Eq(a, hn::Inf(d)), hn::Le(small, zero));
     f = hn::IfThenElse(diverges, hn::Inf(d), f);
-    // q u = (q^s - p^α q^β) / α; for α = 0 its limit q^β log(q / p). Where q is the larger, exp_small is the power
-    // (p / q)^α - 1; elsewhere exp_small is (q / p)^β - 1 and exp_s is (q / p)^s - 1.
+    // q u = (q^s - p^α q^β) / α; for α = 0 its limit q^β log(q / p). Where q is the larger, exp_small is the
+    // power (p / q)^α - 1; elsewhere exp_small is (q / p)^β - 1 and exp_s is (q / p)^s - 1.
     if (alpha != 0) {
       const V difference = hn::IfThenElse(student_larger, hn::Neg(exp_small), hn::Sub(exp_s, exp_small));
       qu = hn::Mul(power, hn::Mul(difference, hn::Set(d, static_cast<T>(1 / alpha))));
@@ -262,21 +264,34 @@ struct AlphaBeta {
   }
 };
 
-// Calls f with the operator of a pointwise term; not for user_divergence.
-template <class F>
-HWY_INLINE void WithPointwise(const loss_term& term, F f) {
-  switch (term.kind) {
-    case loss_kind::forward_kl: return f(ForwardKl{});
-    case loss_kind::reverse_kl: return f(ReverseKl{});
-    case loss_kind::jensen_shannon: return f(JensenShannon{term.beta});
-    case loss_kind::skewed_forward_kl: return f(SkewedForwardKl{term.alpha});
-    case loss_kind::skewed_reverse_kl: return f(SkewedReverseKl{term.alpha});
-    case loss_kind::total_variation: return f(TotalVariation{});
-    case loss_kind::alpha_beta: return f(AlphaBeta{term.alpha, term.beta});
-    case loss_kind::soft_cross_entropy: return f(SoftCrossEntropy{});
-    default: return;
-  }
+struct NoOperator {};
+
+// The operator of a loss, made from its term; NoOperator for one that is not pointwise, or the user's.
+template <loss_kind kKind>
+HWY_INLINE auto OperatorOf([[maybe_unused]] const loss_term& term) {
+  if constexpr (kKind == loss_kind::forward_kl)
+    return ForwardKl{};
+  else if constexpr (kKind == loss_kind::reverse_kl)
+    return ReverseKl{};
+  else if constexpr (kKind == loss_kind::jensen_shannon)
+    return JensenShannon{term.beta};
+  else if constexpr (kKind == loss_kind::skewed_forward_kl)
+    return SkewedForwardKl{term.alpha};
+  else if constexpr (kKind == loss_kind::skewed_reverse_kl)
+    return SkewedReverseKl{term.alpha};
+  else if constexpr (kKind == loss_kind::total_variation)
+    return TotalVariation{};
+  else if constexpr (kKind == loss_kind::alpha_beta)
+    return AlphaBeta{term.alpha, term.beta};
+  else if constexpr (kKind == loss_kind::soft_cross_entropy)
+    return SoftCrossEntropy{};
+  else
+    return NoOperator{};
 }
+
+template <loss_kind kKind>
+inline constexpr bool kIsPointwise =
+    !std::is_same_v<decltype(OperatorOf<kKind>(std::declval<const loss_term&>())), NoOperator>;
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -138,27 +138,25 @@ HWY_INLINE double CloseValueOf(const loss_term& term) {
   return scale * kCloseValue;
 }
 
-// Calls f with the operator of a term that has one.
-template <class F>
-HWY_INLINE void WithApart(const loss_term& term, F f) {
-  switch (term.kind) {
-    case loss_kind::reverse_kl:
-      return f(ApartReverseKl{});
-    case loss_kind::jensen_shannon:
-      return f(ApartJensenShannon{term.beta});
-    case loss_kind::skewed_forward_kl:
-      return f(ApartSkewedForwardKl{term.alpha});
-    case loss_kind::skewed_reverse_kl:
-      return f(ApartSkewedReverseKl{term.alpha});
-    case loss_kind::total_variation:
-      return f(ApartTotalVariation{});
-    case loss_kind::alpha_beta:
-      return f(ApartAlphaBeta{term.alpha, term.beta});
-    case loss_kind::soft_cross_entropy:
-      return f(ApartSoftCrossEntropy{});
-    default:
-      return;
-  }
+// The operator of a loss, made from its term; NoOperator for one that needs none.
+template <loss_kind kKind>
+HWY_INLINE auto ApartOperatorOf([[maybe_unused]] const loss_term& term) {
+  if constexpr (kKind == loss_kind::reverse_kl)
+    return ApartReverseKl{};
+  else if constexpr (kKind == loss_kind::jensen_shannon)
+    return ApartJensenShannon{term.beta};
+  else if constexpr (kKind == loss_kind::skewed_forward_kl)
+    return ApartSkewedForwardKl{term.alpha};
+  else if constexpr (kKind == loss_kind::skewed_reverse_kl)
+    return ApartSkewedReverseKl{term.alpha};
+  else if constexpr (kKind == loss_kind::total_variation)
+    return ApartTotalVariation{};
+  else if constexpr (kKind == loss_kind::alpha_beta)
+    return ApartAlphaBeta{term.alpha, term.beta};
+  else if constexpr (kKind == loss_kind::soft_cross_entropy)
+    return ApartSoftCrossEntropy{};
+  else
+    return NoOperator{};
 }
 
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE

@@ -110,14 +110,14 @@ struct ComparedRow {
   double value, pairs;
 };
 
-// `selection` has ranking_scratch elements.
 template <class D>
 HWY_INLINE ComparedRow<D> CompareRanks(D d, const loss_term& term, const RowView<Real<D>>& row,
-                                       const RowScratch<Real<D>>& scratch, Real<D>* selection) {
+                                       const RowScratch<Real<D>>& scratch) {
   using T = Real<D>;
   using TI = hwy::MakeSigned<T>;
   static_assert(kTopKSlack <= 32, "ranking_scratch has that much room behind each row");
   const size_t n = row.classes, k = term.largest == 0 ? n : HWY_MIN(term.largest, n), pitch = n + kTopKSlack;
+  T* const selection = scratch.ranking;  // ranking_scratch elements
   const TopKScratch<T> select{selection, reinterpret_cast<TI*>(selection + pitch),
                               reinterpret_cast<TI*>(selection + 2 * pitch)};
   int32_t* const ids = reinterpret_cast<int32_t*>(selection + 3 * pitch);
@@ -138,9 +138,9 @@ HWY_INLINE ComparedRow<D> CompareRanks(D d, const loss_term& term, const RowView
 // The loss of a row, and its gradient times factor.
 template <class D>
 HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>>& row,
-                               const RowScratch<Real<D>>& scratch, Real<D>* selection, double factor) {
+                               const RowScratch<Real<D>>& scratch, double factor) {
   using T = Real<D>;
-  const auto [ranked, ids, value, pairs] = CompareRanks(d, term, row, scratch, selection);
+  const auto [ranked, ids, value, pairs] = CompareRanks(d, term, row, scratch);
   if (row.gradient == nullptr || (!std::isfinite(value) && sizeof(T) == 4)) return value;
   const double poison = std::isnan(value) ? value : 0;
   if (!row.add || std::isnan(value)) {
@@ -156,8 +156,8 @@ HWY_NOINLINE double RankingRow(D d, const loss_term& term, const RowView<Real<D>
 // The slope of a row's loss by the temperature. A constant in the student's logits drops out.
 template <class D>
 HWY_NOINLINE double RankingSlope(D d, const loss_term& term, const RowView<Real<D>>& row,
-                                 const RowScratch<Real<D>>& scratch, Real<D>* selection) {
-  const ComparedRow<D> compared = CompareRanks(d, term, row, scratch, selection);
+                                 const RowScratch<Real<D>>& scratch) {
+  const ComparedRow<D> compared = CompareRanks(d, term, row, scratch);
   if (!std::isfinite(compared.value)) return std::nan("");
   if (compared.pairs == 0) return 0;
   const RankedRow<D>& ranked = compared.ranked;

@@ -127,22 +127,6 @@ HWY_NOINLINE double UserSlope(D d, const loss_term& term, const RowView<Real<D>>
   return SlopeFrom(term, value, student, total(row.teacher, p));
 }
 
-// Of a loss that transforms the row first; in transformed_rows-inl.hpp.
-template <class D>
-double TransformedSlope(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
-                        const RowScratch<Real<D>>& scratch);
-
-// Of one term on one row, T² included; for those that have one and do not rank.
-template <class D>
-HWY_INLINE double TemperatureSlopeRow(D d, const loss_term& term, const RowView<Real<D>>& row, size_t index,
-                                      const RowScratch<Real<D>>& scratch) {
-  if (term.transforms_rows()) return TransformedSlope(d, term, row, index, scratch);
-  if (term.kind == loss_kind::user_divergence) return UserSlope(d, term, row, scratch);
-  double slope = 0;
-  WithPointwise(term, [&](auto op) HWY_ATTR { slope = PointwiseSlope(op, d, term, row, scratch); });
-  return slope;
-}
-
 }  // namespace distill::inline DISTILL_ABI::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
