@@ -13,6 +13,7 @@
 #include "alignment/plain_product.hpp"
 #include "support/block_executor.hpp"
 #include "support/every_target.hpp"
+#include "support/larger_error.hpp"
 #include "support/random_logits.hpp"
 
 using namespace distill;
@@ -132,7 +133,7 @@ void check_forward(const adapter& a, double allowed) {
   long double largest = 0, worst = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     largest = std::max(largest, std::abs(expected[i]));
-    worst = std::max(worst, std::abs(expected[i] - static_cast<long double>(f.output[i])));
+    worst = support::larger_error(worst, std::abs(expected[i] - static_cast<long double>(f.output[i])));
   }
   CHECK(static_cast<double>(worst / largest) < allowed);
 }
@@ -191,7 +192,7 @@ TEST_CASE("float gradients against double, on every target") {
         double largest = 0, worst = 0;
         for (std::size_t i = 0; i < got.size(); ++i) {
           largest = std::max(largest, std::abs(expected[i]));
-          worst = std::max(worst, std::abs(static_cast<double>(got[i]) - expected[i]));
+          worst = support::larger_error(worst, std::abs(static_cast<double>(got[i]) - expected[i]));
         }
         CHECK(worst / largest < 5e-6);
       };

@@ -11,6 +11,7 @@
 
 #include "alignment/attention_oracle.hpp"
 #include "support/guarded_matrix.hpp"
+#include "support/larger_error.hpp"
 #include "support/random_logits.hpp"
 
 namespace attention_cases {
@@ -205,7 +206,7 @@ inline double deviation(const attention_oracle::tensor& got, const attention_ora
   number worst = 0, largest = 0;
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     const number error = std::abs(got.values[i] - expected.values[i]);
-    if (!(error <= worst)) worst = error;
+    worst = support::larger_error(worst, error);
     largest = std::max(largest, std::abs(expected.values[i]));
   }
   return static_cast<double>(largest > 0 ? worst / largest : worst);

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "alignment/attention_cases.hpp"
+#include "support/larger_error.hpp"
 
 using namespace attention_cases;
 using attention_oracle::divisor;
@@ -42,7 +43,7 @@ void check(const map_shape& extent, const masks& mask, double allowed, memory ho
   CHECK(g.is_intact());
   number worst = 0, largest = 0;
   for (std::size_t row = 0; row < row_values.size(); ++row) {
-    worst = std::max(worst, std::abs(row_values[row] - expected.row_values[row]));
+    worst = support::larger_error(worst, std::abs(row_values[row] - expected.row_values[row]));
     largest = std::max(largest, expected.row_values[row]);
   }
   CHECK(worst <= allowed * std::max(largest, number{1e-3}));

@@ -3,6 +3,7 @@
 
 #include "alignment/attention_cases.hpp"
 #include "alignment/plain_product.hpp"
+#include "support/larger_error.hpp"
 
 using namespace attention_cases;
 using attention_oracle::divisor;
@@ -85,7 +86,7 @@ void check(const product_shape& e, const masks& mask, double allowed, memory how
   CHECK(m.dk.is_intact());
   number worst = 0;
   for (std::size_t row = 0; row < row_values.size(); ++row)
-    worst = std::max(worst, std::abs(row_values[row] - expected.row_values[row]));
+    worst = support::larger_error(worst, std::abs(row_values[row] - expected.row_values[row]));
   CHECK(worst <= allowed * 100);
   options.row_values = {};
   CHECK(Loss{}(queries_keys(m.student_q.view(), m.student_k.view()),

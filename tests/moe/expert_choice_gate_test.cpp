@@ -5,6 +5,7 @@
 #include "support/block_executor.hpp"
 #include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
+#include "support/larger_error.hpp"
 
 using namespace router_cases;
 using distill::expert_choice_gate;
@@ -58,8 +59,8 @@ void check_against_sorting(std::size_t tokens, std::size_t experts, std::size_t 
   CHECK(out.tokens == ids_by_sorting(p, each));
   double worst = 0;
   for (std::size_t i = 0; i < out.tokens.size(); ++i)
-    worst = std::max(worst, std::abs(static_cast<double>(out.weights[i]) -
-                                     p.at(static_cast<std::size_t>(out.tokens[i]), i / each)));
+    worst = support::larger_error(worst, std::abs(static_cast<double>(out.weights[i]) -
+                                                  p.at(static_cast<std::size_t>(out.tokens[i]), i / each)));
   CHECK(worst <= 1e-6);
 }
 

@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "support/larger_error.hpp"
 #include "support/random_logits.hpp"
 
 namespace router_cases {
@@ -169,7 +170,7 @@ double distance(const std::vector<A>& got, const std::vector<B>& expected) {
   real worst = got.size() == expected.size() ? 0 : std::numeric_limits<real>::infinity(), largest = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const real error = std::abs(static_cast<real>(got[i]) - static_cast<real>(expected[i]));
-    worst = error <= worst ? worst : std::isnan(error) ? std::numeric_limits<real>::infinity() : error;
+    worst = support::larger_error(worst, error);
     largest = std::max(largest, std::abs(static_cast<real>(expected[i])));
   }
   return static_cast<double>(largest > 0 ? worst / largest : worst);

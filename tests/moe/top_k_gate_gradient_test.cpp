@@ -1,5 +1,6 @@
 // Gradients against numerical differentiation of the oracle, with random upstream weights.
 #include "moe/gate_cases.hpp"
+#include "support/larger_error.hpp"
 
 using namespace gate_cases;
 using distill::gate_scoring;
@@ -68,7 +69,8 @@ double worst_error(setting s, std::size_t tokens, std::size_t experts, const los
     CHECK(p.gradient.is_intact());
     for (std::size_t t = 0; t < tokens; ++t)
       for (std::size_t e = 0; e < experts; ++e)
-        worst = std::max(worst, static_cast<double>(std::abs(p.gradient.at(t, e) - expected[t][e])));
+        worst =
+            support::larger_error(worst, static_cast<double>(std::abs(p.gradient.at(t, e) - expected[t][e])));
   });
   return worst;
 }

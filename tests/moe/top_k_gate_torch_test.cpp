@@ -3,6 +3,7 @@
 // after torch, which defines macros of the same names and takes them back
 #undef CHECK
 #include "moe/gate_cases.hpp"
+#include "support/larger_error.hpp"
 
 using namespace gate_cases;
 using distill::gate_scoring;
@@ -48,10 +49,10 @@ void check(gate_scoring scoring, bool renormalize, std::int64_t tokens, std::int
     for (std::size_t i = 0; i < kk; ++i) {
       REQUIRE(to.row(t)[i] ==
               chosen[static_cast<std::int64_t>(t)][static_cast<std::int64_t>(i)].item<std::int64_t>());
-      worst = std::max(worst, std::abs(to.weights.at(t, i) - w.data_ptr<double>()[t * kk + i]));
+      worst = support::larger_error(worst, std::abs(to.weights.at(t, i) - w.data_ptr<double>()[t * kk + i]));
     }
     for (std::size_t j = 0; j < e; ++j)
-      worst = std::max(worst, std::abs(gradient.at(t, j) - dz.data_ptr<double>()[t * e + j]));
+      worst = support::larger_error(worst, std::abs(gradient.at(t, j) - dz.data_ptr<double>()[t * e + j]));
   }
   CAPTURE(text_of(gate), tokens, experts);
   REQUIRE(worst < 1e-12);

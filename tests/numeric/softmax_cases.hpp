@@ -14,6 +14,7 @@
 
 #include "support/every_target.hpp"
 #include "support/guarded_matrix.hpp"
+#include "support/larger_error.hpp"
 #include "support/oracle.hpp"
 #include "support/random_logits.hpp"
 #include "support/tolerance.hpp"
@@ -154,7 +155,7 @@ double worst_of(const support::guarded_matrix<Output>& got, const answer& expect
     const long double bound =
         expected.bound.values[i] + static_cast<long double>(rounding) * std::abs(right) + smallest;
     const long double error = std::abs(value - right) / bound;
-    worst = error <= worst ? worst : std::isnan(error) ? std::numeric_limits<long double>::infinity() : error;
+    worst = support::larger_error(worst, error);
   }
   return static_cast<double>(worst);
 }

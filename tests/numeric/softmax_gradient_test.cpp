@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "numeric/softmax_cases.hpp"
+#include "support/larger_error.hpp"
 
 using namespace softmax_cases;
 using support::guarded_matrix;
@@ -49,7 +50,7 @@ double worst_difference(const forward_and_backward& functions, std::size_t class
     const double below = weighted_sum(functions.forward, logits, rows, upstream, temperature);
     logits[i] = at;
     const double g = gradient.at(i / classes, i % classes);
-    worst = std::max(worst, std::abs(g - (above - below) / (2 * step)));
+    worst = support::larger_error(worst, std::abs(g - (above - below) / (2 * step)));
     largest = std::max(largest, std::abs(g));
   }
   return worst / largest;

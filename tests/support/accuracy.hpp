@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/guarded_matrix.hpp"
+#include "support/larger_error.hpp"
 #include "support/loss_cases.hpp"
 #include "support/oracle.hpp"
 #include "support/tolerance.hpp"
@@ -39,7 +40,7 @@ inline double relative(const oracle::matrix& got, const oracle::matrix& expected
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     largest = std::max(largest, std::abs(expected.values[i]));
     const long double error = std::abs(got.values[i] - expected.values[i]);
-    if (!(error <= worst)) worst = error;  // NaN counts as worst
+    worst = larger_error(worst, error);
   }
   if (largest < oracle_zero) return worst < oracle_zero ? 0 : static_cast<double>(worst / oracle_zero);
   return worst == 0 ? 0 : static_cast<double>(worst / largest);
@@ -49,7 +50,7 @@ inline double absolute(const oracle::matrix& got, const oracle::matrix& expected
   long double worst = 0;
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     const long double error = std::abs(got.values[i] - expected.values[i]);
-    if (!(error <= worst)) worst = error;
+    worst = larger_error(worst, error);
   }
   return static_cast<double>(worst);
 }

@@ -31,7 +31,7 @@ struct attention_kl {
   template <class Student, class Teacher, class Gradient = no_gradient_t>
   double operator()(Student&& student, Teacher&& teacher, Gradient&& gradient = {},
                     const attention_options& options = {}) const {
-    return detail::evaluate_attention({"attention_kl", loss_kind::forward_kl, &heads},
+    return detail::evaluate_attention(detail::attention_loss_of<loss_kind::forward_kl>("attention_kl", heads),
                                       std::forward<Student>(student), std::forward<Teacher>(teacher),
                                       std::forward<Gradient>(gradient), options);
   }

@@ -25,7 +25,7 @@ struct attention_mse {
   template <class Student, class Teacher, class Gradient = no_gradient_t>
   double operator()(Student&& student, Teacher&& teacher, Gradient&& gradient = {},
                     const attention_options& options = {}) const {
-    return detail::evaluate_attention({"attention_mse", loss_kind::logit_mse, &heads},
+    return detail::evaluate_attention(detail::attention_loss_of<loss_kind::logit_mse>("attention_mse", heads),
                                       std::forward<Student>(student), std::forward<Teacher>(teacher),
                                       std::forward<Gradient>(gradient), options);
   }

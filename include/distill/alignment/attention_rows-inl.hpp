@@ -58,11 +58,8 @@ class score_rows {
         teacher_heads_(teacher_heads),
         compute_(compute),
         factor_(denominator > 0 ? 1 / denominator : 0),
-        accumulate_(frame.options->accumulate) {
-    term_.kind = loss.kind;
-    term_.name = loss.name;
-    term_.temperature_squared = false;
-  }
+        accumulate_(frame.options->accumulate),
+        term_(loss.of_row) {}
 
   element_type compute() const { return compute_; }
   double factor() const { return factor_; }
@@ -115,7 +112,7 @@ class score_rows {
   element_type compute_;
   double factor_;
   bool accumulate_;
-  loss_term term_ = {};
+  loss_term term_;
 };
 
 inline void set_zero(const output_matrix& m) {

@@ -28,7 +28,8 @@ struct relation {
                     const attention_options& options = {}) const {
     const detail::output_tensor slope = detail::output_tensor_of(std::forward<Gradient>(gradient));
     return detail::evaluate_attention_products(
-        {"relation", loss_kind::forward_kl, &heads}, projections(as_tensor(std::forward<Student>(student))),
+        detail::attention_loss_of<loss_kind::forward_kl>("relation", heads),
+        projections(as_tensor(std::forward<Student>(student))),
         projections(as_tensor(std::forward<Teacher>(teacher))), {slope, slope}, options);
   }
   bool operator==(const relation&) const = default;
