@@ -76,7 +76,9 @@ void compare(const shape& extent, const attention_extent& of) {
     double error = std::abs(values[0] - values[other]) / values[other], largest = 0, worst = 0;
     for (std::size_t i = 0; i < answers[0].size(); ++i) {
       const double theirs = static_cast<double>(answers[other][i]);
-      worst = std::max(worst, std::abs(static_cast<double>(answers[0][i]) - theirs));
+      const double difference = std::abs(static_cast<double>(answers[0][i]) - theirs);
+      if (std::isnan(difference)) throw std::runtime_error("attention_products: an answer is no number");
+      worst = std::max(worst, difference);
       largest = std::max(largest, std::abs(theirs));
     }
     error = std::max(error, worst / largest);

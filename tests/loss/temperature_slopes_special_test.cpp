@@ -112,7 +112,7 @@ TEST_CASE("a target that is the teacher has forward_kl's slope") {
   const slope_logits<double> of(independent_logits(rows, 30, 9, 1.5), layout::compact);
   const loss_case forward = case_of(forward_kl{.temperature = 2, .teacher_temperature = 1.5});
   loss_case target = forward;
-  target.terms[0].kind = loss_kind::taid_kl;
+  target = in_formula<loss_kind::taid_kl>(target);
   target.terms[0].alpha = 1;
   const auto expected = of.slopes(forward), got = of.slopes(target);
   for (std::size_t row = 0; row < rows; ++row) CHECK(got[row] == Approx(expected[row]).epsilon(1e-12));

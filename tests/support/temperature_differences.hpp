@@ -52,19 +52,26 @@ struct slope_logits {
   }
 };
 
+/// The same numbers in another formula.
+template <distill::loss_kind kind>
+loss_case in_formula(loss_case loss) {
+  loss.terms[0] = distill::detail::term_of<kind>(loss.terms[0]);
+  return loss;
+}
+
 /// The row values at moved temperatures. adaptive_kl's weight stays what it was: w, from w F + (1 - w) R.
 inline std::vector<double> moved_values(const slope_logits<double>& of, const loss_case& loss, double offset,
                                         const distill::row_options& rows) {
   const loss_case there = moved(loss, offset);
   if (!loss.is(distill::loss_kind::adaptive_kl)) return of.row_values(there, rows);
-  const auto with_kind = [&](loss_case other, distill::loss_kind kind) {
-    other.terms[0].kind = kind;
-    return of.row_values(other, rows);
+  const auto forward_kl = [&](const loss_case& x) {
+    return of.row_values(in_formula<distill::loss_kind::forward_kl>(x), rows);
   };
-  const auto value = of.row_values(loss, rows), forward = with_kind(loss, distill::loss_kind::forward_kl),
-             reverse = with_kind(loss, distill::loss_kind::reverse_kl);
-  const auto moved_forward = with_kind(there, distill::loss_kind::forward_kl),
-             moved_reverse = with_kind(there, distill::loss_kind::reverse_kl);
+  const auto reverse_kl = [&](const loss_case& x) {
+    return of.row_values(in_formula<distill::loss_kind::reverse_kl>(x), rows);
+  };
+  const auto value = of.row_values(loss, rows), forward = forward_kl(loss), reverse = reverse_kl(loss);
+  const auto moved_forward = forward_kl(there), moved_reverse = reverse_kl(there);
   std::vector<double> result(value.size());
   for (std::size_t row = 0; row < value.size(); ++row) {
     if (value[row] == 0) continue;

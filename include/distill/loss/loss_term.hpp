@@ -70,10 +70,10 @@ struct pointwise_function {
   alignas(double) unsigned char functor[32] = {};
 };
 
-/// A loss lowered to numbers: what crosses into compiled code, whatever the loss. Every loss converts to it,
-/// and an objective is a list of them.
+/// A loss lowered to numbers: what crosses into compiled code, whatever the loss. Every loss's term() gives
+/// one, and an objective is a list of them.
 struct loss_term {
-  loss_kind kind = loss_kind::forward_kl;
+  loss_kind kind = loss_kind::forward_kl;  ///< goes with the kernels: change neither alone
   const detail::loss_kernels* kernels = nullptr;
   const char* name = "";
   double coefficient = 1;
