@@ -34,6 +34,7 @@ enum class loss_kind {
 
 namespace detail {
 
+/// Counted from the last.
 inline constexpr std::size_t loss_kind_count = static_cast<std::size_t>(loss_kind::corrected_kl) + 1;
 
 /// Header-only, a loss brings its kernels with it: simd/loss_kernels-inl.hpp's LossKernels in either
@@ -45,9 +46,9 @@ struct loss_kernels {
 
 /// Those of one loss; the compiled library has its own.
 template <loss_kind kind>
+#if defined(DISTILL_HEADER_ONLY)
 const loss_kernels* kernels_of();
-#if !defined(DISTILL_HEADER_ONLY)
-template <loss_kind kind>
+#else
 const loss_kernels* kernels_of() {
   return nullptr;
 }

@@ -217,9 +217,11 @@ constexpr LossKernels<T> MakeKernels() {
     kernels.range = &ForwardKlRange;
   } else if constexpr (sizeof(T) == 4 && kIsPointwise<kKind>) {
     using Apart = decltype(ApartOperatorOf<kKind>(std::declval<const loss_term&>()));
-    kernels.apart = &LossApartPass<kKind, T>;
-    kernels.apart_value_unit = Apart::kValueUnit;
-    kernels.apart_slope_unit = Apart::kSlopeUnit;
+    if constexpr (!std::is_same_v<Apart, NoOperator>) {
+      kernels.apart = &LossApartPass<kKind, T>;
+      kernels.apart_value_unit = Apart::kValueUnit;
+      kernels.apart_slope_unit = Apart::kSlopeUnit;
+    }
     kernels.close = &LossClosePass<kKind, T>;
   }
   return kernels;
