@@ -40,7 +40,8 @@ void check_gradient(Network& model, const Value& value, const std::string& what)
     worst =
         std::max(worst, std::abs((above - below) / (2 * step) - static_cast<double>(gradient(i))) / scale);
   }
-  check(gradient.allFinite() && scale > 0 && worst < 0.01, what + ": the gradient is off by " + std::to_string(worst));
+  check(gradient.allFinite() && scale > 0 && worst < 0.01,
+        what + ": the gradient is off by " + std::to_string(worst));
 }
 
 double product(const matrix& a, const matrix& b) { return a.cwiseProduct(b).cast<double>().sum(); }

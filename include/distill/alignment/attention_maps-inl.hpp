@@ -32,17 +32,17 @@ inline void check_attention_map_gradient(const char* name, const head_map& heads
 inline void check_attention_maps(const attention_loss& loss, const input_tensor& student,
                                  const input_tensor& teacher, const output_tensor& gradient,
                                  const attention_frame& frame) {
-  require_positive(loss.name, of_student, student.extents, map_units);
-  require_memory_of(loss.name, of_student, student);
-  if (teacher.extents[1] == 0) throw shape_error(std::string(loss.name) + ": teacher has 0 heads");
+  require_positive(loss.name(), of_student, student.extents, map_units);
+  require_memory_of(loss.name(), of_student, student);
+  if (teacher.extents[1] == 0) throw shape_error(std::string(loss.name()) + ": teacher has 0 heads");
   std::array<const char*, 4> all_but_heads = map_units;
   all_but_heads[1] = nullptr;
-  require_extents(loss.name, of_teacher, teacher.extents, of_student, student.extents, all_but_heads);
-  require_memory_of(loss.name, of_teacher, teacher);
-  loss.heads->require(loss.name, student.extents[1], teacher.extents[1]);
-  check_attention_options(loss.name, frame);
+  require_extents(loss.name(), of_teacher, teacher.extents, of_student, student.extents, all_but_heads);
+  require_memory_of(loss.name(), of_teacher, teacher);
+  loss.heads->require(loss.name(), student.extents[1], teacher.extents[1]);
+  check_attention_options(loss.name(), frame);
   if (!gradient.is_absent())
-    check_attention_map_gradient(loss.name, *loss.heads, student, teacher, gradient, *frame.options);
+    check_attention_map_gradient(loss.name(), *loss.heads, student, teacher, gradient, *frame.options);
 }
 
 // ---- the walk

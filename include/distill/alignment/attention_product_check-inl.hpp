@@ -75,21 +75,21 @@ inline void check_projection_gradients(const char* name, const projections& stud
 inline void check_attention_products(const attention_loss& loss, const projections& student,
                                      const projections& teacher, const projection_gradients& gradient,
                                      const attention_frame& frame) {
-  check_projections(loss.name, "student's ", student);
-  check_projections(loss.name, "teacher's ", teacher);
-  require_extents(loss.name, {"teacher's ", teacher.query_name}, teacher.queries.extents,
+  check_projections(loss.name(), "student's ", student);
+  check_projections(loss.name(), "teacher's ", teacher);
+  require_extents(loss.name(), {"teacher's ", teacher.query_name}, teacher.queries.extents,
                   {"student's ", student.query_name}, student.queries.extents,
                   {"samples", nullptr, "queries", nullptr});
-  require_extents(loss.name, {"teacher's ", teacher.key_name}, teacher.keys.extents,
+  require_extents(loss.name(), {"teacher's ", teacher.key_name}, teacher.keys.extents,
                   {"student's ", student.key_name}, student.keys.extents,
                   {"samples", nullptr, "keys", nullptr});
-  loss.heads->require(loss.name, student.query_heads, teacher.query_heads);
-  check_attention_options(loss.name, frame);
+  loss.heads->require(loss.name(), student.query_heads, teacher.query_heads);
+  check_attention_options(loss.name(), frame);
   if (!frame.options->product)
-    throw parameter_error(std::string(loss.name) +
+    throw parameter_error(std::string(loss.name()) +
                           ": options.product is not given, and queries and keys need products");
   if (!gradient.queries.is_absent() || !gradient.keys.is_absent())
-    check_projection_gradients(loss.name, student, teacher, gradient, *frame.options);
+    check_projection_gradients(loss.name(), student, teacher, gradient, *frame.options);
 }
 
 }  // namespace distill::inline DISTILL_ABI::detail

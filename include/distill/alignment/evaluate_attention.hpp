@@ -12,13 +12,14 @@ namespace distill::inline DISTILL_ABI::detail {
 
 /// Which loss on rows of scores.
 struct attention_loss {
-  const char* name;
   loss_term of_row;
   const head_map* heads;
+
+  const char* name() const { return of_row.name; }
 };
 template <loss_kind kind>
 attention_loss attention_loss_of(const char* name, const head_map& heads) {
-  return {name, term_of<kind>({.name = name, .temperature_squared = false}), &heads};
+  return {term_of<kind>({.name = name, .temperature_squared = false}), &heads};
 }
 
 /// Rows of scores as products: head h of `heads` is columns [h, h + 1) * width / heads of all heads of the

@@ -94,7 +94,7 @@ struct loss_term {
 
   bool needs_teacher() const { return kind != loss_kind::cross_entropy; }
   /// Whether it sees no more of the teacher than the order of its logits.
-  bool ranks() const { return kind == loss_kind::ranking_hinge || kind == loss_kind::ranking_logistic; }
+  constexpr bool ranks() const { return kind == loss_kind::ranking_hinge || kind == loss_kind::ranking_logistic; }
   bool needs_labels() const {
     return kind == loss_kind::cross_entropy || kind == loss_kind::decoupled_kl ||
            kind == loss_kind::corrected_kl;
@@ -112,7 +112,7 @@ struct loss_term {
            kind != loss_kind::user_divergence && !ranks() && !transforms_rows();
   }
   /// Whether it is part of row_options::temperature_slopes. One that is has to know its slope.
-  bool moves_with_temperature() const {
+  constexpr bool moves_with_temperature() const {
     return kind != loss_kind::cross_entropy && kind != loss_kind::logit_mse;
   }
   bool has_temperature_slope() const {

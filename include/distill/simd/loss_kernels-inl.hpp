@@ -74,9 +74,6 @@ HWY_INLINE double TransformedSlope(D d, const loss_term& term, const RowView<T>&
     return CorrectedKlSlope(d, term, row, static_cast<size_t>(term.labels[index]));
 }
 
-template <loss_kind kKind>
-inline constexpr bool kRanks = kKind == loss_kind::ranking_hinge || kKind == loss_kind::ranking_logistic;
-
 template <loss_kind kKind, class T>
 double LossRow(const loss_term& term, const RowView<T>& row, [[maybe_unused]] size_t index,
                const RowScratch<T>& scratch, double factor) {
@@ -88,7 +85,7 @@ double LossRow(const loss_term& term, const RowView<T>& row, [[maybe_unused]] si
     return LogitMseRow(d, row, factor);
   else if constexpr (kKind == loss_kind::user_divergence)
     return scale * UserRow(d, term, row, scratch, slope);
-  else if constexpr (kRanks<kKind>)
+  else if constexpr (loss_term{.kind = kKind}.ranks())
     return RankingRow(d, term, row, scratch, factor);
   else if constexpr (kIsPointwise<kKind>)
     return scale * PointwiseRow(OperatorOf<kKind>(term), d, ScaleOf<T>(term), row, scratch, slope);
@@ -102,7 +99,7 @@ double LossTemperatureSlope(const loss_term& term, const RowView<T>& row, size_t
   const FullVector<T> d;
   if constexpr (kKind == loss_kind::user_divergence)
     return UserSlope(d, term, row, scratch);
-  else if constexpr (kRanks<kKind>)
+  else if constexpr (loss_term{.kind = kKind}.ranks())
     return RankingSlope(d, term, row, scratch);
   else if constexpr (kIsPointwise<kKind>)
     return PointwiseSlope(OperatorOf<kKind>(term), d, term, row, scratch);
@@ -210,7 +207,7 @@ template <loss_kind kKind, class T>
 constexpr LossKernels<T> MakeKernels() {
   LossKernels<T> kernels = {};
   kernels.row = &LossRow<kKind, T>;
-  constexpr bool kHasTemperature = kKind != loss_kind::cross_entropy && kKind != loss_kind::logit_mse;
+  constexpr bool kHasTemperature = loss_term{.kind = kKind}.moves_with_temperature();
   if constexpr (kHasTemperature) kernels.temperature_slope = &LossTemperatureSlope<kKind, T>;
   if constexpr (kIsPointwise<kKind> || !kHasTemperature) kernels.lanes = &LossLanes<kKind, FullVector<T>>;
   if constexpr (sizeof(T) == 4 && kKind == loss_kind::forward_kl) {
